@@ -1,0 +1,1 @@
+"""Run NVIDIA Triton Inference Server on Kubernetes from one resource, InferenceService."""

@@ -1,0 +1,100 @@
+"""The operator's settings: one YAML file, written by the chart and read once at start.
+
+Not for: what a user says about one service; that is `api.spec`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=None, populate_by_name=True)
+
+
+class Watch(_Strict):
+    """Which InferenceServices this operator is responsible for."""
+
+    namespaces: tuple[Namespace, ...] = Field(
+        default=(), description="Namespaces to watch. Empty: the whole cluster, which needs a ClusterRole."
+    )
+    selector: str = Field(
+        default="",
+        max_length=1024,
+        description="Label selector that an InferenceService must match; keeps several operators apart. Empty: all.",
+    )
+
+
+class LeaderElection(_Strict):
+    """The Lease by which one replica of the operator acts at a time."""
+
+    name: str = Field(default="triton-operator", max_length=63, description="Name of the Lease.")
+    namespace: Namespace | None = Field(
+        default=None, description="Namespace of the Lease. None: the pod's own, or `default` outside a cluster."
+    )
+    leaseDurationSeconds: int = Field(
+        default=15, ge=3, le=600, description="A Lease not renewed for this long may be taken over."
+    )
+    renewSeconds: int = Field(default=10, ge=1, le=300, description="The leader gives up after failing for this long.")
+    retrySeconds: int = Field(default=2, ge=1, le=60, description="Time between two attempts to take or renew it.")
+
+
+class Log(_Strict):
+    """The operator's own log."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
+    format: Literal["json", "text"] = Field(
+        default="json", description="json: an object a line, for collectors. text: for people."
+    )
+
+
+class Settings(_Strict):
+    """Everything an administrator decides for all services."""
+
+    tritonImage: str = Field(
+        default="nvcr.io/nvidia/tritonserver:26.07-py3",
+        min_length=1,
+        max_length=1024,
+        description="Triton image of services that name none. Frozen into each revision when it is made.",
+    )
+    prepareImage: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="Image of the init container that prepares the model directory: the operator's own image.",
+    )
+    prepareImagePullPolicy: PullPolicy = Field(
+        default="IfNotPresent", description="Pull policy of the init container's image."
+    )
+    prepareImagePullSecrets: tuple[str, ...] = Field(
+        default=(),
+        description="Secrets that pull prepareImage, by name, in each service's namespace; added to the service's own.",
+    )
+    watch: Watch = Watch()
+    leaderElection: LeaderElection = LeaderElection()
+    log: Log = Log()
+    workers: int = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
+    resyncSeconds: int = Field(
+        default=600, ge=30, le=86400, description="Every object is listed and looked at again after this time, ± 10 %."
+    )
+    port: int = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
+
+
+def read_settings(path: Path) -> Settings:
+    """Read and validate the settings file.
+
+    Args:
+        path: a YAML file with the fields of `Settings`.
+
+    Returns:
+        The settings.
+
+    Raises:
+        OSError: the file cannot be read.
+        pydantic.ValidationError: a field is unknown or out of bounds; the message names it.
+    """
+    return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
