@@ -1,0 +1,4 @@
+"""The outside world: one port for each thing the operator talks to, with time limits and errors.
+
+Not for: deciding anything.
+"""

@@ -1,0 +1,94 @@
+# Every task of the project. `make help` lists them; one that is not listed is a bug.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CRD := crds/inferenceservices.serving.triton-operator.dev.yaml
+# What runs against a cluster gets its KUBECONFIG and the pinned tools from the cluster's own environment.
+IN_CLUSTER := eval "$$($(BIN)/python -m cluster env)" &&
+MINUTES ?= 60
+
+.PHONY: help
+help:  ## List the tasks
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "==> Virtual environment $(VENV)"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -q && apt-get install -qy python3-venv; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make the virtual environment from the lock
+
+.PHONY: demo
+demo: $(READY)  ## Serve a model on a real cluster and ask it, step by step
+	@$(BIN)/python -m cluster up
+	@$(IN_CLUSTER) $(BIN)/python -m demo
+
+.PHONY: test
+test: check unit contract cluster-test e2e  ## Prove everything: check, unit, contract, cluster and e2e tests
+
+.PHONY: check
+check: $(READY)  ## Lint, types, import contract, generated files
+	@echo "==> Checks"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/hadolint Dockerfile $$(git ls-files 'cluster/**Containerfile')
+	@$(BIN)/python -m triton_operator.api.crd --check $(CRD)
+	@$(BIN)/python charts/generate.py --check
+
+.PHONY: unit
+unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
+	@echo "==> Unit tests"
+	@$(BIN)/pytest -q -m "not contract and not cluster"
+
+.PHONY: contract
+contract: $(READY)  ## Test against real software on loopback: Triton
+	@echo "==> Contract tests"
+	@$(BIN)/pytest -q -m contract
+
+.PHONY: cluster
+cluster: $(READY)  ## Bring up the local cluster, or make sure that it is up
+	@$(BIN)/python -m cluster up
+
+.PHONY: cluster-test
+cluster-test: cluster  ## Test against a real API server
+	@echo "==> Cluster tests"
+	@$(IN_CLUSTER) $(BIN)/pytest -q -m cluster
+
+.PHONY: e2e
+e2e: cluster  ## Live through the stories of a user on a whole cluster
+	@echo "==> End-to-end tests"
+	@$(IN_CLUSTER) $(BIN)/pytest -q e2e
+
+.PHONY: soak
+soak: cluster  ## Repeat for MINUTES (60) what one pass cannot show; prints what to commit to docs/soak.md
+	@$(IN_CLUSTER) $(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+.PHONY: bench
+bench: cluster  ## Measure the operator; prints what to commit to docs/benchmarks.md
+	@$(IN_CLUSTER) $(BIN)/python -m benchmarks.reconcile
+
+.PHONY: crds
+crds: $(READY)  ## Generate the CRD and what the chart has of it
+	@$(BIN)/python -m triton_operator.api.crd $(CRD)
+	@$(BIN)/python charts/generate.py
+
+.PHONY: lock
+lock: $(READY)  ## Write the locks anew from pyproject.toml
+	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements-dev.lock
+
+.PHONY: clean
+clean: $(READY)  ## Remove the local cluster; nothing is left running
+	@$(BIN)/python -m cluster down

@@ -1,0 +1,100 @@
+"""What comes from Debian: missing packages on this machine, and root folders for images.
+
+Not for: machines without apt; there the packages' names are told instead.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from cluster.cache import Cache, key
+from cluster.processes import ClusterError, run
+from cluster.progress import note, step
+
+RELEASE = "bookworm"
+PODMAN_PROGRAMS = {
+    "podman": "podman",
+    "runc": "runc",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+}
+NODE_PACKAGES = (
+    "ca-certificates",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "hostname",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "mount",
+    "nftables",
+    "procps",
+    "runc",
+    "util-linux",
+)
+BASE_PACKAGES = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
+# Nothing reads these in an image.
+UNUSED = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man", "usr/share/info")
+UNUSED_TRANSLATIONS = ("usr/share/locale",)
+
+
+def install_missing_packages() -> None:
+    """Install Podman and what belongs to it where it is missing.
+
+    Raises:
+        ClusterError: Something is missing and this is not root, or not Debian.
+    """
+    missing = sorted({package for program, package in PODMAN_PROGRAMS.items() if shutil.which(program) is None})
+    if not missing:
+        return
+    command = f"apt-get install --yes --no-install-recommends {' '.join(missing)}"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ClusterError(f"missing on this machine: {', '.join(missing)}. As root on Debian: {command}")
+    note(f"missing on this machine, installing by apt-get: {', '.join(missing)}")
+    with step(f"installing {', '.join(missing)}", about_seconds=30):
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "update"], environment=quiet)
+        run(command.split(), environment=quiet)
+
+
+def mirror(targets: str) -> str:
+    """The Debian mirror that apt uses, out of what `apt-get indextargets` prints.
+
+    Args:
+        targets: Lines `<address> <release> <component>`.
+    """
+    for line in targets.splitlines():
+        found = re.match(rf"(\S+?)/? {RELEASE} main$", line.strip())
+        if found:
+            return found[1]
+    raise ClusterError(f"apt knows no mirror of Debian {RELEASE}; the images are built from its packages")
+
+
+def root_folder(cache: Cache, name: str, packages: tuple[str, ...], *, about_seconds: int) -> Path:
+    """A Debian root with these packages, made by debootstrap when the cache has none; the lock must be held."""
+    folder = cache.folder("roots")
+    target = folder / f"{name}-{key(folder, (), RELEASE, *packages, *UNUSED)}"
+    if target.exists():
+        return target
+    targets = run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Identifier: Packages"]
+    )
+    with step(f"making a Debian root for the {name} image", about_seconds=about_seconds):
+        with cache.published(target) as making:
+            options = ["--variant=minbase", f"--cache-dir={cache.folder('debs')}", f"--include={','.join(packages)}"]
+            run(["debootstrap", *options, RELEASE, making, mirror(targets)])
+            for path in (*UNUSED, *UNUSED_TRANSLATIONS):
+                _empty(making / path)
+            for path in ("etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):
+                (making / path).unlink(missing_ok=True)
+    return target
+
+
+def _empty(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        folder.mkdir()

@@ -1,0 +1,226 @@
+"""A kind cluster on this machine, by Docker or Podman: made, healed, filled with images, removed.
+
+Not for: clusters that are there already (`provider.GivenCluster`).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from cluster import debian, diagnosis, gpus, images, kind_config, node_image, readiness, tools
+from cluster.cache import Cache, key
+from cluster.engine import Engine, podman_settings_of_this_machine
+from cluster.images import Images
+from cluster.processes import ClusterError, CommandFailed, run
+from cluster.progress import note, step
+
+# With Docker the official node image is pulled.
+OFFICIAL_NODE_IMAGE = "docker.io/kindest/node:v1.34.4"
+CREATED_PATIENCE_SECONDS = 120
+HEALED_PATIENCE_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class KindCluster:
+    """One control plane and two workers, each a container of the engine."""
+
+    name: str
+    cache: Cache
+    engine: Engine
+    gateway_port: int
+
+    @property
+    def folder(self) -> Path:
+        """Everything that belongs to this cluster and goes with it."""
+        return self.cache.root / "clusters" / self.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def tools(self) -> Path:
+        """A folder with kind, kubectl and helm of the pinned releases."""
+        return self.folder / "bin"
+
+    def environment(self) -> dict[str, str]:
+        """Variables under which kubectl, helm, kind and the engine see this cluster."""
+        return {
+            **self.engine.environment,
+            "KUBECONFIG": str(self.kubeconfig),
+            "PATH": f"{self.tools}:{os.environ.get('PATH', os.defpath)}",
+            "KIND_CLUSTER_NAME": self.name,
+            f"KIND_EXPERIMENTAL_{self.engine.name.upper()}_NETWORK": self.name,
+        }
+
+    def kubectl(self, *words: str | Path, stdin: bytes | None = None, timeout_seconds: float = 120) -> str:
+        """Run kubectl against this cluster and return its output."""
+        command = [self.tools / "kubectl", *words]
+        return run(command, environment=self.environment(), stdin=stdin, timeout_seconds=timeout_seconds)
+
+    def nodes(self) -> dict[str, bool]:
+        """The nodes' containers: name → whether it runs."""
+        return self.engine.containers(f"io.x-k8s.kind.cluster={self.name}")
+
+    def up(self) -> Images:
+        """Make the cluster, heal it, or find that it is well; then load the images."""
+        with self.cache.locked():
+            self._prepare()
+            image = self._node_image()
+            recipe = key(self.folder, (), image, json.dumps(self._config(), sort_keys=True))
+            if self._usable(recipe):
+                note(f"cluster {self.name} is well and used again")
+            else:
+                self._remove()
+                self._prepare()
+                self._create(image, recipe)
+            return self._load(())
+
+    def down(self) -> None:
+        """Remove the cluster, its network and its folder; fine when nothing is there."""
+        if shutil.which(self.engine.name) is None:
+            return
+        with self.cache.locked(), step(f"removing cluster {self.name}"):
+            self._write_engine_settings()
+            self._remove()
+
+    def load(self, extra: Sequence[str] = ()) -> Images:
+        """Build the images whose content changed and bring them to the workers.
+
+        Args:
+            extra: Further images, which the engine's store already has.
+        """
+        with self.cache.locked():
+            self._prepare()
+            return self._load(extra)
+
+    def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
+        """Give the workers GPUs that exist on paper only."""
+        gpus.make_pool(self.kubectl, per_node=per_node)
+
+    def collect_logs(self, folder: Path) -> None:
+        """Write what explains a failed run into a folder."""
+        diagnosis.collect(self.kubectl, folder)
+        try:
+            run([self.tools / "kind", "export", "logs", "--name", self.name, folder], environment=self.environment())
+        except CommandFailed as failed:
+            (folder / "kind-export-failed.txt").write_text(f"{failed}\n")
+
+    def _prepare(self) -> None:
+        self._write_engine_settings()
+        if self.engine.name == "podman":
+            debian.install_missing_packages()
+            Path("/lib/modules").mkdir(parents=True, exist_ok=True)  # kind mounts it, Podman wants it to exist
+        self.tools.mkdir(parents=True, exist_ok=True)
+        for name, path in tools.build(self.cache, tools.HOST_TOOLS).items():
+            tools.link(path, self.tools / name)
+
+    def _write_engine_settings(self) -> None:
+        path = self.engine.environment.get("CONTAINERS_CONF")
+        if path is not None:
+            with self.cache.published(Path(path)) as making:
+                making.write_text(podman_settings_of_this_machine())
+
+    def _node_image(self) -> str:
+        if self.engine.name == "docker":
+            return OFFICIAL_NODE_IMAGE
+        return node_image.build_node_image(self.cache, self.engine)
+
+    def _config(self) -> dict[str, object]:
+        volumes = self.folder / "volumes" if self.engine.name == "podman" else None
+        return kind_config.kind_config(gateway_port=self.gateway_port, volumes=volumes)
+
+    @property
+    def _made(self) -> Path:
+        """Holds the recipe of a cluster that was made to the end."""
+        return self.folder / "made"
+
+    def _usable(self, recipe: str) -> bool:
+        nodes = self.nodes()
+        if not nodes:
+            return False
+        made = self._made.read_text() if self._made.exists() else ""
+        if made != recipe or len(nodes) != kind_config.NODES or not self.kubeconfig.exists():
+            note(f"cluster {self.name} is half made, or made by another recipe: it is made again")
+            return False
+        try:
+            for node in (node for node, running in nodes.items() if not running):
+                with step(f"starting {node}, which was stopped"):
+                    self.engine.run("start", node)
+            self._wait(HEALED_PATIENCE_SECONDS)
+        except ClusterError as failed:
+            note(f"{failed}\ncluster {self.name} does not heal: it is made again")
+            return False
+        return True
+
+    def _create(self, image: str, recipe: str) -> None:
+        (self.folder / "volumes").mkdir(parents=True, exist_ok=True)
+        if self.engine.name == "podman":
+            networks = self.engine.run("network", "ls", "--quiet").split()
+            block = kind_config.free_node_range(self.engine.run("network", "inspect", *networks))
+            self.engine.run("network", "create", "--subnet", block, self.name)
+        config = self.folder / "kind.yaml"
+        config.write_text(yaml.safe_dump(self._config(), sort_keys=False))
+        command = [self.tools / "kind", "create", "cluster", "--name", self.name, "--image", image, "--config", config]
+        with step(f"creating cluster {self.name}", about_seconds=40):
+            run([*command, "--kubeconfig", self.kubeconfig], environment=self.environment(), timeout_seconds=600)
+        self._wait(CREATED_PATIENCE_SECONDS)
+        self._made.write_text(recipe)
+
+    def _wait(self, patience_seconds: float) -> None:
+        with step("waiting for nodes, DNS and Services"):
+            readiness.wait_until_well(self.kubectl, self.engine, self.nodes(), patience_seconds=patience_seconds)
+
+    def _remove(self) -> None:
+        """Done by the engine alone, so that it works without the tools and on what a crash left."""
+        self._made.unlink(missing_ok=True)
+        if nodes := self.nodes():
+            self.engine.run("rm", "--force", "--volumes", *nodes)
+        for node in (f"{self.name}-{suffix}" for suffix in ("control-plane", "worker", "worker2")):
+            if volumes := self.engine.run("volume", "ls", "--quiet", "--filter", f"label={node}").split():
+                self.engine.run("volume", "rm", "--force", *volumes)
+        if self.engine.succeeds("network", "inspect", self.name):
+            self.engine.run("network", "rm", self.name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _load(self, extra: Sequence[str]) -> Images:
+        base = images.build_base_image(self.cache, self.engine)
+        built = Images(
+            operator=images.build_operator_image(self.engine, base),
+            triton=images.build_triton_image(self.engine, base),
+        )
+        wanted = [(image.by_content, image.stable) for image in (built.operator, built.triton)]
+        self._load_missing([*wanted, *((name,) for name in extra)])
+        return built
+
+    def _load_missing(self, wanted: Sequence[tuple[str, ...]]) -> None:
+        """Bring images to the workers that lack them, all in one archive.
+
+        Args:
+            wanted: The names of each image; the first one tells whether a node has it.
+        """
+        workers = sorted(node for node in self.nodes() if "control-plane" not in node)
+        there = {node: self._image_names(node) for node in workers}
+        missing = [names for names in wanted if any(not _has(there[node], names[0]) for node in workers)]
+        if not missing:
+            return
+        with step(f"loading {', '.join(names[0] for names in missing)}", about_seconds=20):
+            archive = self.folder / "images.tar"
+            archive.unlink(missing_ok=True)
+            self.engine.save([name for names in missing for name in names], archive)
+            command = [self.tools / "kind", "load", "image-archive", "--name", self.name, "--nodes", ",".join(workers)]
+            run([*command, archive], environment=self.environment(), timeout_seconds=600)
+            archive.unlink()
+
+    def _image_names(self, node: str) -> set[str]:
+        return set(self.engine.run("exec", node, "ctr", "--namespace=k8s.io", "images", "list", "--quiet").split())
+
+
+def _has(there: set[str], name: str) -> bool:
+    return any(image == name or image.endswith(f"/{name}") for image in there)

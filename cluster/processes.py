@@ -1,0 +1,86 @@
+"""Run commands: quietly, with their output kept for the error message.
+
+Not for: deciding what to run.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+class ClusterError(Exception):
+    """Something that the person at the terminal must know; the message says what to do."""
+
+
+class CommandFailed(ClusterError):
+    """A command ended with an error; the message holds the end of its output."""
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    timeout_seconds: float | None = None,
+) -> str:
+    """Run a command to its end.
+
+    Args:
+        argv: The command and its arguments; no shell is involved.
+        environment: Variables added to this process's own.
+        cwd: Where to run it.
+        stdin: What it reads; without it, nothing.
+        timeout_seconds: It is ended after this time.
+
+    Returns:
+        What it wrote to its standard output.
+
+    Raises:
+        CommandFailed: It is missing, took too long or ended with an error.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            env={**os.environ, **(environment or {})},
+            cwd=cwd,
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except FileNotFoundError as missing:
+        raise CommandFailed(f"{words[0]} is not installed") from missing
+    except subprocess.TimeoutExpired as late:
+        raise CommandFailed(f"{' '.join(words[:6])} took longer than {timeout_seconds:.0f} s") from late
+    if done.returncode:
+        output = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
+        raise CommandFailed(
+            f"{' '.join(words[:6])} ended with {done.returncode}:\n" + "\n".join(f"  {line}" for line in output[-40:])
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def succeeds(argv: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a short command ends well; an absent command does not."""
+    try:
+        run(argv, environment=environment, timeout_seconds=30)
+    except CommandFailed:
+        return False
+    return True
+
+
+def wait_until(what: str, condition: Callable[[], bool], *, timeout_seconds: float, every_seconds: float = 0.5) -> None:
+    """Ask again and again until a condition holds.
+
+    Raises:
+        ClusterError: It did not hold in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what}: not after {timeout_seconds:.0f} s")
+        time.sleep(every_seconds)

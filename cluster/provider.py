@@ -1,0 +1,138 @@
+"""The cluster that demo and tests run on, behind one interface: made here by kind, or there already.
+
+Not for: how each is made (`kind`).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cluster import diagnosis, engine, gpus
+from cluster.cache import cache_from_environment
+from cluster.images import Image, Images
+from cluster.kind import KindCluster
+from cluster.processes import ClusterError, run
+
+DEFAULT_NAME = "triton-operator"
+DEFAULT_GATEWAY_PORT = "18081"
+
+
+class Cluster(Protocol):
+    """What demo and tests need of a cluster."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        ...
+
+    @property
+    def tools(self) -> Path:
+        """A folder with kubectl and helm."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Variables under which kubectl and helm see this cluster."""
+        ...
+
+    def kubectl(self, *words: str | Path, stdin: bytes | None = None, timeout_seconds: float = 120) -> str:
+        """Run kubectl against this cluster and return its output."""
+        ...
+
+    def up(self) -> Images:
+        """See to it that the cluster is well and has the images, which are returned."""
+        ...
+
+    def down(self) -> None:
+        """Leave nothing running that `up` started."""
+        ...
+
+    def load(self, extra: Sequence[str] = ()) -> Images:
+        """Bring the images up to date, and further ones."""
+        ...
+
+    def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
+        """Give the workers GPUs that exist on paper only."""
+        ...
+
+    def collect_logs(self, folder: Path) -> None:
+        """Write what explains a failed run into a folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCluster:
+    """A cluster that was there before: nothing is made, loaded or removed in it."""
+
+    kubeconfig: Path
+    tools: Path
+    images: Images
+
+    def environment(self) -> dict[str, str]:
+        """Variables under which kubectl and helm see this cluster."""
+        return {"KUBECONFIG": str(self.kubeconfig), "PATH": f"{self.tools}:{os.environ.get('PATH', os.defpath)}"}
+
+    def kubectl(self, *words: str | Path, stdin: bytes | None = None, timeout_seconds: float = 120) -> str:
+        """Run kubectl against this cluster and return its output."""
+        command = [self.tools / "kubectl", *words]
+        return run(command, environment=self.environment(), stdin=stdin, timeout_seconds=timeout_seconds)
+
+    def up(self) -> Images:
+        """Make sure that the cluster answers."""
+        self.kubectl("get", "--raw", "/readyz", timeout_seconds=30)
+        return self.images
+
+    def down(self) -> None:
+        """Nothing: the cluster is not ours."""
+
+    def load(self, extra: Sequence[str] = ()) -> Images:
+        """Nothing: a given cluster pulls its images itself."""
+        return self.images
+
+    def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
+        """Nothing: a given cluster's nodes stay as they are."""
+
+    def collect_logs(self, folder: Path) -> None:
+        """Write what explains a failed run into a folder."""
+        diagnosis.collect(self.kubectl, folder)
+
+
+def current(environment: Mapping[str, str] | None = None) -> Cluster:
+    """The cluster that the environment asks for.
+
+    A cluster is given when TRITON_OPERATOR_CLUSTER is `given`, or when KUBECONFIG names another file than the one of
+    the kind cluster. KUBECONFIG in the environment is a decision; the default ~/.kube/config is not.
+
+    Raises:
+        ClusterError: The settings do not fit together.
+    """
+    variables = os.environ if environment is None else environment
+    name = variables.get("TRITON_OPERATOR_CLUSTER_NAME") or DEFAULT_NAME
+    cache = cache_from_environment(variables)
+    kubeconfig = variables.get("KUBECONFIG", "")
+    ours = cache.root / "clusters" / name / "kubeconfig"
+    wanted = variables.get("TRITON_OPERATOR_CLUSTER") or ("given" if kubeconfig not in ("", str(ours)) else "kind")
+    if wanted == "given":
+        return _given(variables, kubeconfig)
+    if wanted != "kind":
+        raise ClusterError(f"TRITON_OPERATOR_CLUSTER={wanted}: it may be `kind` or `given`")
+    port = variables.get("TRITON_OPERATOR_GATEWAY_PORT") or DEFAULT_GATEWAY_PORT
+    if not port.isdecimal():
+        raise ClusterError(f"TRITON_OPERATOR_GATEWAY_PORT={port}: it must be a port number")
+    settings = cache.root / "clusters" / "containers.conf"
+    chosen = engine.choose(docker_answers=engine.docker_answers(), podman_settings=settings)
+    return KindCluster(name=name, cache=cache, engine=chosen, gateway_port=int(port))
+
+
+def _given(variables: Mapping[str, str], kubeconfig: str) -> GivenCluster:
+    missing = [name for name in ("KUBECONFIG", "OPERATOR_IMAGE", "TRITON_IMAGE") if not variables.get(name)]
+    if missing:
+        raise ClusterError(f"for a cluster that is there already set {', '.join(missing)}")
+    kubectl, helm = (shutil.which(tool, path=variables.get("PATH")) for tool in ("kubectl", "helm"))
+    if kubectl is None or helm is None:
+        raise ClusterError("for a cluster that is there already kubectl and helm must be on PATH")
+    operator, triton = variables["OPERATOR_IMAGE"], variables["TRITON_IMAGE"]
+    images = Images(operator=Image(operator, operator), triton=Image(triton, triton))
+    return GivenCluster(kubeconfig=Path(kubeconfig), tools=Path(kubectl).parent, images=images)

@@ -1,0 +1,103 @@
+"""What the operator answers: the status of an InferenceService. A view of the record, for people and GitOps tools.
+
+Not for: the operator's memory; that is the record (`core.record`). If the status is wiped nothing happens.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from triton_operator.api.fields import ApiModel
+from triton_operator.api.schema import keyed_by
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+READY = "Ready"
+AVAILABLE = "Available"
+ACCEPTED = "Accepted"
+RECONCILING = "Reconciling"
+STALLED = "Stalled"
+SUSPENDED = "Suspended"
+SERVES_ON_CPU = "ServesOnCPU"
+
+
+class Condition(ApiModel):
+    """One observation of the service's state, as in every Kubernetes API."""
+
+    type: str = Field(
+        min_length=1,
+        max_length=64,
+        description=(
+            "Ready: this generation is fully realised. Available: requests are served. Accepted: the spec can be"
+            " carried out. Reconciling: work is under way. Stalled: it cannot go on without a change."
+            " Suspended: no pods on request. ServesOnCPU: GPUs were asked for and the model runs on the CPU."
+        ),
+    )
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(
+        ge=0, description="Generation that the condition describes.", json_schema_extra={"format": "int64"}
+    )
+    last_transition_time: str = Field(
+        description="When status last changed.", max_length=64, json_schema_extra={"format": "date-time"}
+    )
+    reason: str = Field(min_length=1, max_length=128, description="One word for programs.")
+    message: str = Field(max_length=4096, description="One sentence for people.")
+
+
+class RevisionStatus(ApiModel):
+    """A revision and its pods."""
+
+    name: str = Field(max_length=63, description="Name of the revision, and of its Deployment and Service.")
+    version: int = Field(ge=1, description="Model version that it serves.", json_schema_extra={"format": "int64"})
+    replicas: int = Field(ge=0, description="Pods that it has.")
+    ready: int = Field(ge=0, description="Pods that are ready.")
+    weight: int = Field(ge=0, le=100, description="Share of the requests it gets, in percent: its share of ready pods.")
+
+
+class Failure(ApiModel):
+    """The last thing that went wrong, in the words of who noticed it."""
+
+    reason: str = Field(min_length=1, max_length=128, description="One word for programs.")
+    message: str = Field(max_length=4096, description="What was wrong, where, and what to do.")
+    revision: str | None = Field(default=None, max_length=63, description="Revision it happened to.")
+    pod: str | None = Field(default=None, max_length=253, description="Pod it happened to.")
+    exit_code: int | None = Field(default=None, ge=-(2**31), le=2**31 - 1, description="Exit code of the container.")
+    time: str | None = Field(
+        default=None, max_length=64, description="When it was first seen.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class Address(ApiModel):
+    """An address at which the service answers."""
+
+    name: str = Field(max_length=63, description="What it is: http, grpc or headless.")
+    url: str = Field(max_length=512, description="The address.")
+
+
+class InferenceServiceStatus(ApiModel):
+    """What the operator made of the spec."""
+
+    observed_generation: int = Field(
+        default=-1, description="Generation that this status describes. -1: not looked at yet."
+    )
+    phase: Literal["Pending", "Loading", "Ready", "Updating", "Degraded", "Failed", "Suspended"] | None = Field(
+        default=None, description="One word for people. Programs read conditions."
+    )
+    conditions: list[Condition] | None = Field(
+        default=None, max_length=16, json_schema_extra=keyed_by("type"), description="Observations, one per type."
+    )
+    replicas: int | None = Field(default=None, ge=0, description="Pods in service, for /scale.")
+    ready_replicas: int | None = Field(default=None, ge=0, description="Pods in service that are ready.")
+    selector: str | None = Field(default=None, max_length=512, description="Labels of the pods in service, for /scale.")
+    stable: RevisionStatus | None = Field(default=None, description="The revision that serves.")
+    canary: RevisionStatus | None = Field(default=None, description="The revision on its way to become stable.")
+    last_failure: Failure | None = Field(
+        default=None, description="The last thing that went wrong with the revision that the spec asks for."
+    )
+    url: str | None = Field(default=None, max_length=512, description="Where the service answers over HTTP.")
+    addresses: list[Address] | None = Field(
+        default=None,
+        max_length=8,
+        json_schema_extra=keyed_by("name"),
+        description="Where the service answers: http, grpc, and headless for clients that balance by themselves.",
+    )

@@ -1,0 +1,152 @@
+"""Writing one child: create it, put it right, leave it alone, or say why it cannot be.
+
+Not for: which children there should be; that is `core.decide`.
+"""
+
+from typing import Any, Protocol
+
+from triton_operator.api import names
+from triton_operator.api.names import Kind
+from triton_operator.controller.store import Store, owner_of
+from triton_operator.core.drift import is_as_applied, stamped
+from triton_operator.core.world import Problem
+from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Invalid
+from triton_operator.edges.kubernetes import Kube
+
+Json = dict[str, Any]
+
+
+class Observer(Protocol):
+    """Whoever counts what is applied."""
+
+    def applied(self, kind: Kind, *, changed: bool) -> None:
+        """Count one child that was looked at: written, or found as it should be."""
+
+
+class Waits(Exception):
+    """A child's name is still taken by what is going away; look again soon."""
+
+
+class Writer:
+    """Writes the children of services."""
+
+    def __init__(self, kube: Kube, store: Store, observer: Observer) -> None:
+        self._kube = kube
+        self._store = store
+        self._observer = observer
+
+    async def write(self, kind: Kind, body: Json) -> Problem | None:
+        """Have a child as it should be, with as few writes as that takes.
+
+        Args:
+            kind: its type.
+            body: what we mean.
+
+        Returns:
+            None, or why only the user can help: its name is taken, or the API server refuses it.
+
+        Raises:
+            Waits: a predecessor of that name is still being deleted.
+            ApiError: the write failed and may be tried again.
+        """
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        live = self._store.get(kind, key)
+        try:
+            if live is None:
+                live = await self._create(kind, body)
+                if live is None:
+                    return None
+            return await self._put_right(kind, body, live)
+        except Invalid as error:
+            return Problem("Refused", f"the API server refuses the {kind.kind}: {error.message}")
+        except Forbidden as error:
+            return Problem("Forbidden", f"the API server forbids the {kind.kind}: {error.message}")
+
+    async def remember(self, body: Json) -> Problem | None:
+        """Write the record; the resourceVersion that was read is the precondition, which fences a deposed leader.
+
+        Args:
+            body: the ConfigMap.
+
+        Returns:
+            None, or that its name is taken.
+
+        Raises:
+            Waits: a predecessor of that name is still being deleted.
+            ApiError: the write failed; a Conflict says that somebody else wrote it.
+        """
+        kind = names.CONFIG_MAP
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        live = self._store.get(kind, key)
+        if live is None:
+            try:
+                self._saw(kind, await self._kube.create(body, kind=kind))
+                return None
+            except AlreadyExists:
+                live = await self._kube.get(kind, namespace=key[0], name=key[1])
+        if live is None:
+            raise Waits
+        if problem := _foreign(kind, body, live):
+            return problem
+        self._store.saw(live)
+        if live.get("data") == body["data"]:
+            self._observer.applied(kind, changed=False)
+            return None
+        version = live["metadata"]["resourceVersion"]
+        exact = body | {"metadata": body["metadata"] | {"resourceVersion": version}}
+        try:
+            self._saw(kind, await self._kube.update(exact, kind=kind))
+        except Conflict:
+            if newest := await self._kube.get(kind, namespace=key[0], name=key[1]):
+                self._store.saw(newest)
+            raise
+        return None
+
+    async def _create(self, kind: Kind, body: Json) -> Json | None:
+        """Create a child; return the object that has its name if there is one."""
+        try:
+            self._saw(kind, await self._kube.create_applied(stamped(body), kind=kind))
+            return None
+        except AlreadyExists:
+            metadata = body["metadata"]
+            live = await self._kube.get(kind, namespace=metadata["namespace"], name=metadata["name"])
+            if live is None:
+                raise Waits from None
+            return live
+
+    async def _put_right(self, kind: Kind, body: Json, live: Json) -> Problem | None:
+        if problem := _foreign(kind, body, live):
+            return problem
+        self._store.saw(live)
+        # A ControllerRevision is immutable: what it was made with is what it is for.
+        if kind == names.CONTROLLER_REVISION or is_as_applied(live, body):
+            self._observer.applied(kind, changed=False)
+            return None
+        exact = stamped(body)
+        exact["metadata"] = exact["metadata"] | {"uid": live["metadata"]["uid"]}
+        self._saw(kind, await self._kube.apply(exact, kind=kind))
+        return None
+
+    def _saw(self, kind: Kind, written: Json) -> None:
+        self._store.saw(written)
+        self._observer.applied(kind, changed=True)
+
+
+def _foreign(kind: Kind, body: Json, live: Json) -> Problem | None:
+    """Say whether an object is not ours to write.
+
+    Raises:
+        Waits: it is ours, or was a predecessor's, and is going away.
+    """
+    metadata = body["metadata"]
+    wanted = metadata["ownerReferences"][0]
+    owner = owner_of(live)
+    if owner is not None and owner[0] == (metadata["namespace"], wanted["name"]):
+        if owner[1] != wanted["uid"] or "deletionTimestamp" in live["metadata"]:
+            raise Waits
+        return None
+    return Problem(
+        "NameConflict",
+        f"the {kind.kind} {metadata['name']} exists and is not this service's: delete or rename it, or give the service"
+        " another name",
+    )

@@ -1,0 +1,102 @@
+"""The operator's own metrics, in a registry of their own, all named triton_operator_*.
+
+Not for: metrics of Triton or of the services; they are scraped from the pods.
+"""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from triton_operator.api import names
+from triton_operator.api.names import Kind
+
+Result = Literal["done", "again", "error", "terminal"]
+"""How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again; the user must act."""
+
+_PREFIX = "triton_operator"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WAIT_SECONDS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+
+
+class Metrics:
+    """Counts what the operator does; also the observer of the queue and of the API client."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._depth = Gauge(f"{_PREFIX}_queue_depth", "Services that wait to be looked at.", registry=registry)
+        self._oldest = Gauge(
+            f"{_PREFIX}_queue_oldest_seconds", "How long the longest-waiting service has waited.", registry=registry
+        )
+        self._adds = Counter(f"{_PREFIX}_queue_adds", "Services queued.", registry=registry)
+        self._retries = Counter(
+            f"{_PREFIX}_queue_retries", "Reconciles tried again after a failure.", registry=registry
+        )
+        self._waits = Histogram(
+            f"{_PREFIX}_queue_wait_seconds",
+            "Time that services waited in the queue.",
+            buckets=_WAIT_SECONDS,
+            registry=registry,
+        )
+        self._reconciles = Histogram(
+            f"{_PREFIX}_reconcile_duration_seconds",
+            "Time of one reconcile, by its result: done, again, error or terminal.",
+            ["result"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._applies = Counter(
+            f"{_PREFIX}_applies",
+            "Children looked at, by kind and whether they had to be written.",
+            ["kind", "result"],
+            registry=registry,
+        )
+        self._calls = Counter(
+            f"{_PREFIX}_api_calls",
+            "Requests to the Kubernetes API, by verb and HTTP status.",
+            ["verb", "code"],
+            registry=registry,
+        )
+        self._leader = Gauge(f"{_PREFIX}_leader", "1 in the replica that acts, else 0.", registry=registry)
+        self._services = Gauge(f"{_PREFIX}_services", "InferenceServices known.", registry=registry)
+        build = Gauge(f"{_PREFIX}_build_info", "Always 1.", ["version", "python"], registry=registry)
+        build.labels(version(names.OPERATOR), platform.python_version()).set(1)
+        ProcessCollector(namespace=_PREFIX, registry=registry)
+
+    def watch(
+        self, *, depth: Callable[[], float], oldest_seconds: Callable[[], float], services: Callable[[], float]
+    ) -> None:
+        """Read these numbers whenever the metrics are read."""
+        self._depth.set_function(depth)
+        self._oldest.set_function(oldest_seconds)
+        self._services.set_function(services)
+
+    def added(self) -> None:
+        """See `QueueObserver`."""
+        self._adds.inc()
+
+    def retried(self) -> None:
+        """See `QueueObserver`."""
+        self._retries.inc()
+
+    def waited(self, seconds: float) -> None:
+        """See `QueueObserver`."""
+        self._waits.observe(seconds)
+
+    def called(self, *, verb: str, code: str) -> None:
+        """See `edges.kubernetes.Observer`."""
+        self._calls.labels(verb, code).inc()
+
+    def reconciled(self, result: Result, *, seconds: float) -> None:
+        """Count a reconcile."""
+        self._reconciles.labels(result).observe(seconds)
+
+    def applied(self, kind: Kind, *, changed: bool) -> None:
+        """Count one child that was looked at: written, or found as it should be."""
+        self._applies.labels(kind.kind, "changed" if changed else "unchanged").inc()
+
+    def leads(self) -> None:
+        """Say that this replica acts from now on."""
+        self._leader.set(1)

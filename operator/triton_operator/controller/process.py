@@ -1,0 +1,231 @@
+"""Start and stop: connect, serve the probes, wait to lead, look at the whole cluster, work; and all that in reverse.
+
+Not for: command line and exit, which are `__main__`'s.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+from collections.abc import Callable, Coroutine
+from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.controller import events, probes
+from triton_operator.controller.metrics import Metrics
+from triton_operator.controller.queue import Key, Priority, WorkQueue
+from triton_operator.controller.resync import Resync
+from triton_operator.controller.store import Store
+from triton_operator.controller.workers import Reconciles, Workers
+from triton_operator.edges.kubernetes import Kube
+from triton_operator.edges.lease import Lease
+
+_GRACE_SECONDS = 10.0
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a reconciler is made of.
+
+    Attributes:
+        kube: the API server.
+        store: what the watches and the first list have shown.
+        settings: the administrator's.
+        metrics: counts what is applied.
+        wake: queues a service.
+        instance: this process, unique, as the Lease and events name it.
+    """
+
+    kube: Kube
+    store: Store
+    settings: Settings
+    metrics: Metrics
+    wake: Callable[[Key], None]
+    instance: str
+
+
+Reconcilers = Callable[[Parts], Reconciles]
+"""Makes the reconciler of a process."""
+
+
+class Unfit(Exception):
+    """The operator cannot work here; the message says what an administrator must do."""
+
+
+class Deposed(Exception):
+    """Another replica leads now, or may: the process must end at once."""
+
+
+async def run(settings: Settings, make_reconciler: Reconcilers) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Args:
+        settings: the administrator's.
+        make_reconciler: called once, when this replica leads and the store is filled.
+
+    Raises:
+        Unfit: the CRD is not installed.
+        Deposed: leadership was lost.
+        events.KopfEnded: watching has ended.
+        ApiError: the API server refused or did not answer before work began.
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    metrics = Metrics()
+    async with (
+        Kube.connect(concurrency=settings.workers, observer=metrics) as kube,
+        # The Lease has connections of its own: a renewal must not wait behind other requests.
+        Kube.connect(concurrency=2, observer=metrics) as lease_kube,
+    ):
+        instance = f"{os.environ.get('HOSTNAME', names.OPERATOR)}_{token_hex(4)}"
+        process = Process(settings, kube, _lease(settings, lease_kube, instance), metrics, instance=instance)
+        async with probes.serve(process.pulse, metrics.registry, port=settings.port):
+            await process.check()
+            await process.run(make_reconciler, stopped)
+
+
+class Process:
+    """The parts of a running operator."""
+
+    def __init__(self, settings: Settings, kube: Kube, lease: Lease, metrics: Metrics, *, instance: str) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._lease = lease
+        self._metrics = metrics
+        self._instance = instance
+        self._store = Store()
+        self._queue = WorkQueue(jitter=random.random, observer=metrics)
+        self._resync = Resync(kube, self._store, self._queue, settings, jitter=random.random)
+        self._workers: Workers | None = None
+        self._leading = False
+        metrics.watch(
+            depth=lambda: self._queue.depth,
+            oldest_seconds=lambda: self._queue.oldest_seconds,
+            services=lambda: len(self._store.services()),
+        )
+
+    def pulse(self) -> probes.Pulse:
+        """Read what the probes judge."""
+        now = asyncio.get_running_loop().time()
+
+        def ago(at: float | None) -> float | None:
+            return None if at is None else now - at
+
+        return probes.Pulse(
+            leading=self._leading,
+            workers=self._workers.count if self._workers else 0,
+            workers_alive=self._workers.alive if self._workers else 0,
+            oldest_seconds=self._queue.oldest_seconds,
+            resync_seconds=ago(self._resync.ended_at),
+            resync_limit_seconds=3.0 * self._settings.resyncSeconds + 60.0,
+            heard_seconds=ago(self._lease.heard_at),
+        )
+
+    async def check(self) -> None:
+        """Make sure that the cluster serves what the operator is for.
+
+        Raises:
+            Unfit: it does not.
+        """
+        if not await self._kube.served(names.INFERENCE_SERVICE):
+            raise Unfit(
+                f"The API server does not serve {names.INFERENCE_SERVICE.plural}.{names.GROUP} ({names.VERSION}): "
+                "its CustomResourceDefinition is not installed. Install it by `kubectl apply -f crds/`"
+            )
+
+    async def run(self, make_reconciler: Reconcilers, stopped: asyncio.Event) -> None:
+        """Wait to lead, then lead, until `stopped`; see `run` of the module for what is raised."""
+        stop = asyncio.create_task(stopped.wait(), name="stop")
+        _log.info("Waiting to lead")
+        if await _first(self._lease.acquire(), stop) is stop:
+            return
+        _log.info("Leading")
+        self._leading = True
+        self._metrics.leads()
+        held = asyncio.create_task(self._lease.hold(), name="lease")
+        led = asyncio.create_task(self._lead(make_reconciler), name="lead")
+        done, _ = await asyncio.wait({stop, held, led}, return_when=asyncio.FIRST_COMPLETED)
+        if stop not in done and self._workers is not None:
+            await self._workers.stop(within_seconds=0.0)  # at once: another replica may act already
+        if held in done:
+            await held
+            raise Deposed("Leadership was lost")
+        if led in done:
+            await led
+        _log.info("Stopping")
+        # The Lease is renewed until no reconcile runs any more, and given back before Kopf ends, which takes longer.
+        if self._workers is not None:
+            await self._workers.stop(within_seconds=_GRACE_SECONDS)
+        await _cancel(held)
+        await self._lease.release()
+        await _cancel(led)
+        _log.info("Stopped")
+
+    async def _lead(self, make_reconciler: Reconcilers) -> None:
+        # A complete list comes first: without it, "no children yet" would look like children that are missing.
+        await self._resync.fill()
+        reconciler = make_reconciler(
+            Parts(
+                kube=self._kube,
+                store=self._store,
+                settings=self._settings,
+                metrics=self._metrics,
+                wake=lambda key: self._queue.add(key, Priority.NORMAL),
+                instance=self._instance,
+            )
+        )
+        self._workers = Workers(self._queue, reconciler, self._metrics, count=self._settings.workers)
+        seen = partial(events.note, self._store, self._queue)
+        tasks = (
+            asyncio.create_task(self._resync.run(), name="resync"),
+            asyncio.create_task(events.listen(seen, watch=self._settings.watch), name="events"),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def _first(coroutine: Coroutine[Any, Any, None], other: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    """Wait for a coroutine or a task, whichever ends first; the coroutine is cancelled if it is the task."""
+    task = asyncio.create_task(coroutine)
+    await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+        return task
+    await _cancel(task)
+    return other
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _lease(settings: Settings, kube: Kube, identity: str) -> Lease:
+    election = settings.leaderElection
+    own = _NAMESPACE_FILE.read_text(encoding="utf-8").strip() if _NAMESPACE_FILE.is_file() else "default"
+    return Lease(
+        kube,
+        namespace=election.namespace or own,
+        name=election.name,
+        identity=identity,
+        duration_seconds=election.leaseDurationSeconds,
+        renew_seconds=election.renewSeconds,
+        retry_seconds=election.retrySeconds,
+    )

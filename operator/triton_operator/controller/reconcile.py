@@ -1,0 +1,174 @@
+"""One reconcile: gather the world, decide, carry the plan out in its order.
+
+Not for: decisions (`core.decide`), nor when to reconcile (`controller.queue`).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.controller.children import Observer, Waits, Writer
+from triton_operator.controller.kinds import KindReader
+from triton_operator.controller.queue import Key
+from triton_operator.controller.store import Store
+from triton_operator.controller.world import gather
+from triton_operator.core.decide import decide
+from triton_operator.core.record import KEY, encode
+from triton_operator.core.world import Announcement, Plan, Problem, World
+from triton_operator.edges.errors import ApiError, Conflict, NotFound
+from triton_operator.edges.kubernetes import Kube
+from triton_operator.resources import children
+from triton_operator.resources.children import Owner
+
+Json = dict[str, Any]
+
+WAIT_SECONDS = 2.0
+NOTE_LENGTH = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Brings services into the state that their specs ask for, one look at a time."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        store: Store,
+        settings: Settings,
+        observer: Observer,
+        *,
+        wake: Callable[[Key], None],
+        clock: Callable[[], float],
+        instance: str,
+    ) -> None:
+        """Make a reconciler.
+
+        Args:
+            kube: the API server.
+            store: what the watches have shown.
+            settings: the operator's settings.
+            observer: counts what is applied.
+            wake: queues a service.
+            clock: seconds since the epoch.
+            instance: this process, as events name it.
+        """
+        self._kube = kube
+        self._store = store
+        self._settings = settings
+        self._writer = Writer(kube, store, observer)
+        self._kinds = KindReader(wake)
+        self._clock = clock
+        self._instance = instance
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at one service and do what is to be done now.
+
+        Args:
+            key: its namespace and name.
+
+        Returns:
+            Seconds until the next look, or None to wait for an event.
+
+        Raises:
+            ApiError: something could not be read or written and is to be tried again.
+        """
+        service = self._store.get(names.INFERENCE_SERVICE, key)
+        if service is None or "deletionTimestamp" in service["metadata"]:
+            self._kinds.forget(key)
+            return None
+        world = await gather(self._kube, self._store, self._settings, service, now=self._clock())
+        world = replace(world, kinds=self._kinds.known(key, world))
+        plan = decide(world)
+        try:
+            problems = await self._carry_out(world, plan)
+        except Waits:
+            return WAIT_SECONDS
+        if problems:
+            plan = decide(replace(world, problems=problems))
+        await self._tell(service, world, plan)
+        return plan.look_again
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._kinds.close()
+
+    async def _carry_out(self, world: World, plan: Plan) -> tuple[Problem, ...]:
+        owner = Owner(world.name, world.namespace, world.uid)
+        if world.spec is None:
+            return ()
+        # The record comes first: a step is remembered before it is taken.
+        if problem := await self._writer.remember(children.record(owner, encode(plan.record), KEY)):
+            return (problem,)
+        problems: list[Problem] = []
+        for kind, body in plan.children:
+            problem = await self._writer.write(kind, body)
+            if problem:
+                problems.append(problem)
+                if names.LABEL_REVISION not in body["metadata"]["labels"]:
+                    break  # without its Service nothing of the service should run
+        if not problems:
+            for kind, name in plan.surplus:
+                await self._remove(kind, (world.namespace, name))
+        return tuple(problems)
+
+    async def _remove(self, kind: names.Kind, key: Key) -> None:
+        live = self._store.get(kind, key)
+        if live is None or "deletionTimestamp" in live["metadata"]:
+            return
+        uid = live["metadata"]["uid"]
+        try:
+            await self._kube.delete(kind, namespace=key[0], name=key[1], uid=uid)
+        except Conflict:
+            return  # another object has the name by now
+        self._store.lost(kind, key, uid)
+        _log.info("removed %s %s, which is no longer needed", kind.kind, key[1])
+
+    async def _tell(self, service: Json, world: World, plan: Plan) -> None:
+        if plan.status == service.get("status"):
+            return
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.INFERENCE_SERVICE.kind,
+            "metadata": {"name": world.name, "namespace": world.namespace, "uid": world.uid},
+            "status": plan.status,
+        }
+        try:
+            self._store.saw(await self._kube.apply(body, kind=names.INFERENCE_SERVICE, subresource="status"))
+        except (NotFound, Conflict) as error:
+            _log.debug("the service has gone meanwhile: %s", error)
+            return
+        for announcement in plan.announcements:
+            await self._announce(world, announcement)
+
+    async def _announce(self, world: World, announcement: Announcement) -> None:
+        now = datetime.now(UTC)
+        body = {
+            "apiVersion": names.EVENT.api_version,
+            "kind": names.EVENT.kind,
+            "metadata": {"name": f"{world.name}.{int(now.timestamp() * 1e6):x}", "namespace": world.namespace},
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "type": announcement.type,
+            "reason": announcement.reason,
+            "action": "Reconcile",
+            "note": announcement.message[:NOTE_LENGTH],
+            "reportingController": f"{names.GROUP}/{names.OPERATOR}",
+            "reportingInstance": self._instance,
+            "regarding": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.INFERENCE_SERVICE.kind,
+                "namespace": world.namespace,
+                "name": world.name,
+                "uid": world.uid,
+            },
+        }
+        log = _log.warning if announcement.type == "Warning" else _log.info
+        log("%s: %s", announcement.reason, announcement.message)
+        try:
+            await self._kube.create(body, kind=names.EVENT)
+        except ApiError as error:
+            _log.warning("the event %s could not be written: %s", announcement.reason, error)

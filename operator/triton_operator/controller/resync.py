@@ -1,0 +1,84 @@
+"""The complete look at the cluster, at the start and every few minutes: it finds what no event told.
+
+Deletions while no watch was open are never reported, and a manual edit of a child may go unseen. Not for: single
+objects.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from triton_operator.api.settings import Settings
+from triton_operator.controller.events import label_selector
+from triton_operator.controller.queue import Key, Priority, WorkQueue
+from triton_operator.controller.store import KINDS, Store
+from triton_operator.edges.errors import ApiError
+from triton_operator.edges.kubernetes import Kube
+
+_RETRY_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Resync:
+    """Fills the store by complete lists, one kind after another."""
+
+    def __init__(
+        self, kube: Kube, store: Store, queue: WorkQueue, settings: Settings, *, jitter: Callable[[], float]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            kube: where to list.
+            store: what to fill.
+            queue: where services go that must be looked at.
+            settings: namespaces, selector and interval.
+            jitter: a random number in [0, 1), such as `random.random`; spreads the intervals by ± 10 %.
+        """
+        self._kube = kube
+        self._store = store
+        self._queue = queue
+        self._settings = settings
+        self._jitter = jitter
+        self._ended: float | None = None
+
+    @property
+    def ended_at(self) -> float | None:
+        """The event loop's time at which the last complete look ended; None: there was none yet."""
+        return self._ended
+
+    async def fill(self) -> None:
+        """Take in a complete list of every kind, then queue every service: those with news first.
+
+        Raises:
+            ApiError: a kind could not be listed; the store then holds what was known before of that kind.
+        """
+        changed: set[Key] = set()
+        for kind in KINDS:
+            for namespace in self._settings.watch.namespaces or (None,):
+                listing = await self._kube.listing(
+                    kind, namespace=namespace, label_selector=label_selector(kind, self._settings.watch)
+                )
+                changed |= self._store.replace(kind, namespace, listing)
+        first = self._ended is None
+        for key in changed:
+            self._queue.add(key, Priority.LOW if first else Priority.NORMAL)
+        for key in self._store.services():
+            self._queue.add(key, Priority.LOW)
+        self._ended = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Look again and again; a failure is logged and tried again soon."""
+        seconds = self._interval()
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.fill()
+            except ApiError as error:
+                _log.warning("The periodic look at the cluster failed and is tried again: %s", error)
+                seconds = min(_RETRY_SECONDS, self._interval())
+            else:
+                seconds = self._interval()
+
+    def _interval(self) -> float:
+        return self._settings.resyncSeconds * (0.9 + 0.2 * self._jitter())

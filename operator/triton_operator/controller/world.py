@@ -1,0 +1,152 @@
+"""From objects of the cluster to the world that `core.decide` looks at.
+
+Not for: decisions, nor writing anything.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.controller.store import Store
+from triton_operator.core.record import KEY, Record, decode
+from triton_operator.core.revision import Revision, from_object
+from triton_operator.core.world import Fleet, World
+from triton_operator.edges.kubernetes import Kube
+from triton_operator.resources.children import record_name
+
+Json = dict[str, Any]
+
+
+async def gather(kube: Kube, store: Store, settings: Settings, service: Json, *, now: float) -> World:
+    """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
+
+    Args:
+        kube: the API server.
+        store: what the watches have shown.
+        settings: the operator's settings.
+        service: the InferenceService.
+        now: seconds since the epoch.
+
+    Returns:
+        The world.
+
+    Raises:
+        ApiError: pods or endpoints could not be listed.
+    """
+    metadata = service["metadata"]
+    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+    children = {kind: store.children(uid, kind) for kind in names.CHILD_KINDS}
+    fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
+    pods: tuple[Json, ...] | None = None
+    endpoints: dict[str, int] | None = None
+    if is_unsettled(service, fleets.values()):
+        selector = f"{names.LABEL_SERVICE}={name}"
+        pods = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
+        fleets = {revision: _with_ending(revision, fleet, pods) for revision, fleet in fleets.items()}
+        if len(fleets) > 1:
+            selector = f"kubernetes.io/service-name={name}"
+            slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
+            endpoints = ready_endpoints(slices, pods)
+    spec, error = read_spec(service)
+    return World(
+        name=name,
+        namespace=namespace,
+        uid=uid,
+        generation=metadata["generation"],
+        spec=spec,
+        spec_error=error,
+        status=service.get("status") or {},
+        settings=settings,
+        record=_record(children[names.CONFIG_MAP], name),
+        revisions={r.name: r for r in map(from_object, children[names.CONTROLLER_REVISION]) if isinstance(r, Revision)},
+        fleets=fleets,
+        routed=_routed(children[names.SERVICE], name),
+        listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
+        pods=pods,
+        endpoints=endpoints,
+        kinds={},
+        problems=(),
+        now=now,
+    )
+
+
+def read_spec(service: Json) -> tuple[InferenceServiceSpec | None, str | None]:
+    """Read a spec.
+
+    Args:
+        service: the InferenceService.
+
+    Returns:
+        The spec, or None and why this operator cannot read it, field by field.
+    """
+    try:
+        return InferenceServiceSpec.model_validate(service.get("spec") or {}), None
+    except ValidationError as error:
+        problems = [f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5]]
+        return None, "; ".join(problems)
+
+
+def is_unsettled(service: Json, fleets: Iterable[Fleet]) -> bool:
+    """Say whether pods must be looked at: something is under way, or was at the last look."""
+    listed = list(fleets)
+    ready = [c for c in (service.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"]
+    settled = bool(ready) and ready[0]["status"] == "True" and ready[0].get("reason") != "Suspending"
+    whole = len(listed) == 1 and listed[0].wanted == listed[0].pods == listed[0].ready and not listed[0].refused
+    return bool(listed) and not (settled and whole)
+
+
+def ready_endpoints(slices: Iterable[Json], pods: Iterable[Json]) -> dict[str, int]:
+    """Count the ready endpoints of a Service by revision.
+
+    Args:
+        slices: its EndpointSlices; with two IP families a pod stands in two of them.
+        pods: the pods of the service.
+
+    Returns:
+        Ready endpoints by revision.
+    """
+    revisions = {p["metadata"]["uid"]: p["metadata"]["labels"].get(names.LABEL_REVISION) for p in pods}
+    ready = {
+        target.get("uid")
+        for body in slices
+        for endpoint in body.get("endpoints") or []
+        if (endpoint.get("conditions") or {}).get("ready") is not False and (target := endpoint.get("targetRef"))
+    }
+    return dict(Counter(revision for uid in ready if (revision := revisions.get(uid))))
+
+
+def _fleet(deployment: Json) -> Fleet:
+    status = deployment.get("status") or {}
+    refused = [c for c in status.get("conditions") or [] if c["type"] == "ReplicaFailure" and c["status"] == "True"]
+    return Fleet(
+        wanted=deployment["spec"].get("replicas", 1),
+        pods=status.get("replicas", 0),
+        ready=status.get("readyReplicas", 0),
+        refused=refused[0].get("message", "") or "no reason given" if refused else None,
+    )
+
+
+def _with_ending(revision: str, fleet: Fleet, pods: Iterable[Json]) -> Fleet:
+    own = [p for p in pods if p["metadata"]["labels"].get(names.LABEL_REVISION) == revision]
+    ending = sum("deletionTimestamp" in p["metadata"] for p in own)
+    return Fleet(wanted=fleet.wanted, pods=fleet.pods, ready=fleet.ready, ending=ending, refused=fleet.refused)
+
+
+def _record(config_maps: Iterable[Json], service: str) -> Record | None:
+    for body in config_maps:
+        if body["metadata"]["name"] == record_name(service):
+            return decode((body.get("data") or {}).get(KEY, ""))
+    return None
+
+
+def _routed(services: Iterable[Json], service: str) -> str | None:
+    for body in services:
+        if body["metadata"]["name"] == service:
+            selected = (body["spec"].get("selector") or {}).get(names.LABEL_REVISION)
+            return str(selected) if selected else None
+    return None

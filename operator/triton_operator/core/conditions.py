@@ -1,0 +1,280 @@
+"""What the state of a service is called: conditions, phase and the rest of the status.
+
+`Ready` says that this generation is fully realised, `Available` that requests are served. kubectl wait, Helm and every
+tool built on kstatus read them alike: Reconciling is in progress, Stalled is failed, Ready is current.
+Not for: what to do about it; that is `core.rollout`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
+from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, SERVES_ON_CPU, STALLED, SUSPENDED
+from triton_operator.core.record import Record
+from triton_operator.core.revision import Revision
+from triton_operator.core.rollout import NOTHING, deadline
+from triton_operator.core.world import Announcement, Failure, Fleet, World
+from triton_operator.resources.children import headless_name
+
+Json = dict[str, Any]
+Verdict = tuple[str, str, str]  # status, reason, message
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the rules below are asked about.
+
+    Attributes:
+        world: the world.
+        record: the record after this look.
+        target: the revision that the spec asks for.
+        desired: pods wanted in all.
+        failure: what is wrong with the target, or None.
+        refusal: why the spec cannot be carried out, as reason and message, or None.
+    """
+
+    world: World
+    record: Record
+    target: Revision
+    desired: int
+    failure: Failure | None
+    refusal: tuple[str, str] | None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The Deployment of the target."""
+        return self.world.fleets.get(self.target.name, NOTHING)
+
+    @property
+    def pods(self) -> int:
+        """Pods that exist, of all revisions; while suspended, or of others than the target, until they have ended."""
+        ending = {n: f.ending for n, f in self.world.fleets.items() if self.record.suspended or n != self.target.name}
+        return sum(fleet.pods + ending.get(name, 0) for name, fleet in self.world.fleets.items())
+
+    @property
+    def ready(self) -> int:
+        """Ready pods in service."""
+        return sum(self.world.fleets.get(name, NOTHING).ready for name in self.record.serving)
+
+
+def ready(s: Situation) -> Verdict:
+    """Say whether this generation is fully realised; the first line that holds is the answer."""
+    name, fleet = s.target.name, s.fleet
+    if s.refusal:
+        return "False", *s.refusal
+    if s.record.suspended:
+        if s.pods:
+            return "Unknown", "Suspending", f"{s.pods} pods are still ending"
+        return "True", "Suspended", "suspended on request: no pods; set spec.suspend to false to resume"
+    if s.record.stable == name and fleet.pods == fleet.ready == s.desired == s.pods:
+        if s.desired == 0:
+            return "True", "ScaledToZero", "spec.replicas is 0: no pods"
+        return "True", "Serving", f"{_pods(s.desired)} of revision {name} serve version {s.target.version}"
+    if s.failure and s.failure.final:
+        return "False", s.failure.reason, s.failure.message
+    if s.world.now >= deadline(s.record, s.target) and s.record.started and not _whole(s):
+        words = f": {s.failure.message}" if s.failure else ""
+        reason = s.failure.reason if s.failure else "DeadlineExceeded"
+        return "False", reason, f"revision {name} is not ready after its time has run out{words}"
+    if s.record.resuming:
+        return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
+    progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
+    why = f"; {s.failure.reason}: {s.failure.message}" if s.failure else ""
+    if s.record.stable is None:
+        return "Unknown", "Loading", progress + why
+    if s.record.stable != name:
+        return "Unknown", "Updating", f"{progress}; {s.record.stable} serves until they are{why}"
+    if fleet.ready < s.desired:
+        return "Unknown", "PodsNotReady", progress + why
+    return "Unknown", "Scaling", f"{s.pods} pods exist, {s.desired} are wanted"
+
+
+def _whole(s: Situation) -> bool:
+    """Say whether all wanted pods of the target are ready, so that only surplus ones have yet to go."""
+    return s.fleet.ready >= s.desired
+
+
+def available(s: Situation) -> Verdict:
+    """Say whether requests are served."""
+    if s.ready:
+        return "True", "RequestsServed", f"{_pods(s.ready)} of {' and '.join(s.record.serving)} serve requests"
+    if s.record.suspended:
+        return "False", "Suspended", "suspended on request: no pods"
+    return "False", "NoReadyPods", "no pod in service is ready"
+
+
+def serves_on_cpu(s: Situation) -> Verdict | None:
+    """Say whether GPUs were asked for and Triton loaded the model on the CPU all the same; None if not known."""
+    kinds = s.record.kinds.get(s.target.name)
+    if not s.target.gpu_count or not kinds:
+        return None
+    if "KIND_GPU" in kinds or "KIND_MODEL" in kinds:
+        return "False", "UsesGPU", f"instances were loaded as {' and '.join(kinds)}"
+    return (
+        "True",
+        "ServesOnCPU",
+        f"each replica holds {s.target.gpu_count} GPUs, but all instances were loaded as {' and '.join(kinds)}: remove"
+        " the kind from instance_group in config.pbtxt, or set spec.gpu.count to 0",
+    )
+
+
+def conditions(s: Situation) -> list[Json]:
+    """List the conditions of a service, each with the time at which its status last changed."""
+    readiness = ready(s)
+    status, reason, message = readiness
+    found: dict[str, Verdict | None] = {
+        READY: readiness,
+        AVAILABLE: available(s),
+        ACCEPTED: ("False", *s.refusal) if s.refusal else ("True", "Accepted", "the spec can be carried out"),
+        RECONCILING: (("True", reason, message) if status == "Unknown" else ("False", reason, "no work is under way")),
+        STALLED: (("True", reason, message) if status == "False" else ("False", reason, "nothing stands in the way")),
+        SUSPENDED: ("True", "Suspended", "no pods on request") if s.record.suspended else None,
+        SERVES_ON_CPU: serves_on_cpu(s),
+    }
+    before = {c["type"]: c for c in s.world.status.get("conditions") or []}
+    now = timestamp(s.world.now)
+    return [
+        {
+            "type": type_,
+            "status": verdict[0],
+            "observedGeneration": s.world.generation,
+            "lastTransitionTime": _since(before.get(type_), verdict[0], now),
+            "reason": verdict[1],
+            "message": verdict[2],
+        }
+        for type_, verdict in found.items()
+        if verdict
+    ]
+
+
+def status(s: Situation) -> Json:
+    """Build the whole status.
+
+    Args:
+        s: the situation.
+
+    Returns:
+        The status, as a dict with the fields of `api.status`; the same situation gives the same status.
+    """
+    world, record = s.world, s.record
+    listed = conditions(s)
+    in_service = [world.fleets.get(name, NOTHING) for name in record.serving]
+    host = f"{world.name}.{world.namespace}.svc"
+    built: Json = {
+        "observedGeneration": world.generation,
+        "phase": phase({c["type"]: c for c in listed}),
+        "conditions": listed,
+        "replicas": sum(fleet.pods for fleet in in_service),
+        "readyReplicas": s.ready,
+        "selector": scale_selector(world.name, record.serving),
+        "url": f"http://{host}:{PORT_HTTP}",
+        "addresses": [
+            {"name": "http", "url": f"http://{host}:{PORT_HTTP}"},
+            {"name": "grpc", "url": f"grpc://{host}:{PORT_GRPC}"},
+            {"name": "headless", "url": f"dns:///{headless_name(world.name)}.{world.namespace}.svc:{PORT_GRPC}"},
+        ],
+    }
+    if record.stable and (stable := world.revisions.get(record.stable) or _if_target(s, record.stable)):
+        built["stable"] = _revision(s, stable)
+    if s.target.name != record.stable:
+        built["canary"] = _revision(s, s.target)
+    if record.failure:
+        built["lastFailure"] = record.failure
+    return built
+
+
+def phase(by_type: Mapping[str, Json]) -> str:
+    """Put the conditions into one word for people."""
+    is_available = by_type[AVAILABLE]["status"] == "True"
+    if SUSPENDED in by_type:
+        return "Suspended"
+    if by_type[STALLED]["status"] == "True":
+        return "Degraded" if is_available else "Failed"
+    if by_type[READY]["status"] == "True":
+        return "Ready"
+    if not is_available:
+        return "Loading"
+    return "Updating"
+
+
+def scale_selector(service: str, serving: tuple[str, ...]) -> str:
+    """Write the selector of the pods in service, for whoever scales by /scale."""
+    revisions = f"{LABEL_REVISION}={serving[0]}" if len(serving) == 1 else f"{LABEL_REVISION} in ({','.join(serving)})"
+    return f"{LABEL_SERVICE}={service},{revisions}"
+
+
+def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
+    """Tell what changed between two statuses, once.
+
+    Args:
+        before: the status as last written.
+        after: the status to write.
+
+    Returns:
+        Events for changes of state; none when only numbers changed.
+    """
+    old = {c["type"]: c for c in before.get("conditions") or []}
+    new = {c["type"]: c for c in after["conditions"]}
+    told: list[Announcement] = []
+    failure, last = after.get("lastFailure"), before.get("lastFailure")
+    if failure and _identity(failure) != _identity(last or {}):
+        told.append(Announcement("Warning", failure["reason"], failure["message"]))
+    for type_ in (ACCEPTED, SERVES_ON_CPU):
+        condition, was = new.get(type_), old.get(type_)
+        bad = "False" if type_ == ACCEPTED else "True"
+        if condition and condition["status"] == bad and _changed(was, condition):
+            told.append(Announcement("Warning", condition["reason"], condition["message"]))
+    if (stable := after.get("stable")) and stable["name"] != (before.get("stable") or {}).get("name"):
+        told.append(Announcement("Normal", "Promoted", f"revision {stable['name']} serves version {stable['version']}"))
+    if (canary := after.get("canary")) and canary["name"] != (before.get("canary") or {}).get("name"):
+        told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
+    is_ready, was_ready = new[READY], old.get(READY)
+    if is_ready["status"] == "True" and _changed(was_ready, is_ready):
+        told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
+    return tuple(told)
+
+
+def timestamp(seconds: float) -> str:
+    """Write a time as Kubernetes does.
+
+    Args:
+        seconds: seconds since the epoch.
+
+    Returns:
+        RFC 3339 in UTC, to the second.
+    """
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _identity(failure: Json) -> tuple[Any, ...]:
+    return failure.get("reason"), failure.get("revision")
+
+
+def _changed(before: Json | None, after: Json) -> bool:
+    return before is None or (before["status"], before["reason"]) != (after["status"], after["reason"])
+
+
+def _since(before: Json | None, status: str, now: str) -> str:
+    return str(before["lastTransitionTime"]) if before and before["status"] == status else now
+
+
+def _if_target(s: Situation, name: str) -> Revision | None:
+    return s.target if s.target.name == name else None
+
+
+def _revision(s: Situation, revision: Revision) -> Json:
+    fleet = s.world.fleets.get(revision.name, NOTHING)
+    in_service = revision.name in s.record.serving and s.ready
+    return {
+        "name": revision.name,
+        "version": revision.version,
+        "replicas": fleet.pods,
+        "ready": fleet.ready,
+        "weight": round(100 * fleet.ready / s.ready) if in_service else 0,
+    }
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"

@@ -1,0 +1,216 @@
+"""The decision: from the world to a plan, without any I/O.
+
+Not for: carrying the plan out; that is `controller.reconcile`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from triton_operator.api.names import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    Kind,
+)
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.api.status import ACCEPTED, READY, RECONCILING, STALLED
+from triton_operator.core.conditions import Situation, announcements, status, timestamp
+from triton_operator.core.health import diagnose
+from triton_operator.core.record import Record
+from triton_operator.core.revision import Revision, render, revision_name, to_data
+from triton_operator.core.rollout import NOTHING, advance, aim, deadline, recover, share_out
+from triton_operator.core.world import Announcement, Failure, Plan, World
+from triton_operator.resources import children
+from triton_operator.resources.children import Owner
+
+Json = dict[str, Any]
+Children = tuple[tuple[Kind, Json], ...]
+
+HISTORY = 10
+ROLLING_SECONDS = 2.0
+WAITING_SECONDS = 5.0
+STALLED_SECONDS = 30.0
+
+
+def decide(world: World) -> Plan:
+    """Decide what a service needs now.
+
+    Args:
+        world: everything that is known about it.
+
+    Returns:
+        The plan. The same world always gives the same plan; a world that a plan was carried out in gives a plan that
+        changes nothing.
+    """
+    if world.spec is None:
+        return _unreadable(world)
+    spec = world.spec
+    target = _target(world, spec)
+    desired = 0 if spec.suspend else 1 if spec.replicas is None else spec.replicas
+    record = aim(world, world.record or recover(world), target.name, suspended=spec.suspend)
+    shares = _shares(world, record, target.name, desired)
+    record = advance(world, record, target.name, desired=desired, shares=shares)
+    fleet = world.fleets.get(target.name, NOTHING)
+    failure = diagnose(target.name, fleet, world.pods or ()) if fleet.ready < desired or fleet.refused else None
+    record = replace(record, failure=_remembered(world, record, target, failure, settled=fleet.ready >= desired))
+    situation = Situation(
+        world=world,
+        record=record,
+        target=target,
+        desired=desired,
+        failure=failure,
+        refusal=_refusal(world),
+    )
+    built = status(situation)
+    return Plan(
+        record=record,
+        children=_children(world, spec, target, record, shares),
+        surplus=_surplus(world, spec, target, record, shares),
+        status=built,
+        announcements=announcements(world.status, built),
+        look_again=_look_again(world, record, target, built),
+    )
+
+
+def _target(world: World, spec: InferenceServiceSpec) -> Revision:
+    kept = world.revisions.get(revision_name(world.name, spec))
+    number = 1 + max((revision.number for revision in world.revisions.values()), default=0)
+    return kept or render(world.name, spec, world.settings, number=number)
+
+
+def _shares(world: World, record: Record, target: str, desired: int) -> dict[str, int]:
+    if record.suspended:
+        return dict.fromkeys({*world.fleets, target}, 0)
+    if record.resuming and record.stable is not None and record.stable in world.revisions:
+        return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
+    ready = world.fleets.get(target, NOTHING).ready
+    arrived = min(ready, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
+    return share_out(target, desired=desired, stable=record.stable, fleets=world.fleets, arrived=arrived)
+
+
+def _children(
+    world: World, spec: InferenceServiceSpec, target: Revision, record: Record, shares: Mapping[str, int]
+) -> Children:
+    owner = Owner(world.name, world.namespace, world.uid)
+    found: list[tuple[Kind, Json]] = []
+    if target.name not in world.revisions:
+        body = children.controller_revision(owner, target.name, number=target.number, data=to_data(target))
+        found.append((CONTROLLER_REVISION, body))
+    found += [
+        (SERVICE, children.stable_service(owner, record.serving)),
+        (SERVICE, children.headless_service(owner, record.serving)),
+    ]
+    for revision in _running(world, target, record, shares):
+        body = children.deployment(
+            owner, revision.name, template=revision.template, replicas=shares.get(revision.name, 0)
+        )
+        found += [(DEPLOYMENT, body), (SERVICE, children.revision_service(owner, revision.name))]
+        if spec.pod_disruption_budget.enabled:
+            found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
+    return tuple(found)
+
+
+def _running(world: World, target: Revision, record: Record, shares: Mapping[str, int]) -> list[Revision]:
+    """List the revisions that need a Deployment: in use, or with pods that have yet to go."""
+    used = {target.name, record.stable, *record.serving}
+    used |= {name for name, fleet in world.fleets.items() if fleet.pods or fleet.ending or shares.get(name, 0)}
+    known = {**world.revisions, target.name: target}
+    return [known[name] for name in sorted(name for name in used if name in known)]
+
+
+def _surplus(
+    world: World, spec: InferenceServiceSpec, target: Revision, record: Record, shares: Mapping[str, int]
+) -> tuple[tuple[Kind, str], ...]:
+    running = {revision.name for revision in _running(world, target, record, shares)}
+    # A Deployment whose revision cannot be read is never surplus while it has pods: it may be all that serves.
+    running |= {name for name, fleet in world.fleets.items() if fleet.pods and name not in world.revisions}
+    by_age = sorted(world.revisions.values(), key=lambda revision: revision.number, reverse=True)
+    history = running | {revision.name for revision in by_age[:HISTORY]}
+    kept: dict[Kind, set[str]] = {
+        DEPLOYMENT: running,
+        SERVICE: running | {world.name, children.headless_name(world.name)},
+        POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
+        CONTROLLER_REVISION: history,
+        CONFIG_MAP: {children.record_name(world.name)},
+    }
+    return tuple(
+        (kind, name) for kind, names in kept.items() for name in sorted(world.listed.get(kind, frozenset()) - names)
+    )
+
+
+def _remembered(
+    world: World, record: Record, target: Revision, failure: Failure | None, *, settled: bool
+) -> Json | None:
+    """Keep the last failure until the target is whole again; its time is that of its first appearance."""
+    if settled:
+        return None
+    if failure is None:
+        return record.failure
+    last = record.failure or {}
+    same = (last.get("reason"), last.get("revision")) == (failure.reason, target.name)
+    told: Json = {
+        "reason": failure.reason,
+        "message": failure.message,
+        "revision": target.name,
+        "time": last["time"] if same else timestamp(world.now),
+    }
+    if failure.pod:
+        told["pod"] = failure.pod
+    if failure.exit_code is not None:
+        told["exitCode"] = failure.exit_code
+    return told
+
+
+def _refusal(world: World) -> tuple[str, str] | None:
+    if not world.problems:
+        return None
+    return world.problems[0].reason, "; ".join(problem.message for problem in world.problems)
+
+
+def _look_again(world: World, record: Record, target: Revision, built: Json) -> float | None:
+    by_type = {c["type"]: c["status"] for c in built["conditions"]}
+    if by_type[READY] == "True":
+        return None
+    if by_type[STALLED] == "True":
+        return STALLED_SECONDS
+    if len(record.serving) > 1 or record.resuming:
+        return ROLLING_SECONDS
+    until = deadline(record, target) - world.now
+    return min(WAITING_SECONDS, until) if until > 0 else WAITING_SECONDS
+
+
+def _unreadable(world: World) -> Plan:
+    """Leave everything as it is, and say that this operator cannot read the spec."""
+    message = f"this operator cannot read the spec: {world.spec_error}"[:4096]
+    before = {c["type"]: c for c in world.status.get("conditions") or []}
+    now = timestamp(world.now)
+    wanted = {ACCEPTED: "False", READY: "False", STALLED: "True", RECONCILING: "False"}
+    told = {
+        type_: {
+            "type": type_,
+            "status": value,
+            "observedGeneration": world.generation,
+            "lastTransitionTime": before[type_]["lastTransitionTime"]
+            if type_ in before and before[type_]["status"] == value
+            else now,
+            "reason": "InvalidSpec",
+            "message": message,
+        }
+        for type_, value in wanted.items()
+    }
+    built = dict(world.status) | {
+        "observedGeneration": world.generation,
+        "phase": "Failed",
+        "conditions": [*(c for type_, c in before.items() if type_ not in told), *told.values()],
+    }
+    changed = before.get(ACCEPTED, {}).get("reason") != "InvalidSpec"
+    return Plan(
+        record=world.record or recover(world),
+        children=(),
+        surplus=(),
+        status=built,
+        announcements=(Announcement("Warning", "InvalidSpec", message),) if changed else (),
+    )

@@ -1,0 +1,77 @@
+"""The operator's own memory of one service, kept in the child ConfigMap `<service>-record`.
+
+It holds what can be worked out from nothing else: pointers to revisions and absolute time stamps. If it is lost, the
+pointers are rebuilt from the children (see `core.rollout.recover`).
+Not for: what people read; that is the status.
+"""
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+SCHEMA = 1
+KEY = "record.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of one service.
+
+    Attributes:
+        stable: the revision that has proven itself, or None before the first one has.
+        serving: revisions whose pods are in the Service; more than one while one takes over from another.
+        target: the revision that the spec asked for at the last look.
+        started: when the target was set or the service resumed, in seconds since the epoch.
+        suspended: whether the service was suspended at the last look.
+        resuming: whether stable is being brought back before the target goes on.
+        kinds: for each revision, the kinds of instances that Triton really loaded, such as KIND_GPU.
+        failure: the last failure of the target, as in the status.
+    """
+
+    stable: str | None = None
+    serving: tuple[str, ...] = ()
+    target: str | None = None
+    started: float = 0.0
+    suspended: bool = False
+    resuming: bool = False
+    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failure: dict[str, Any] | None = None
+
+
+def encode(record: Record) -> str:
+    """Print a record as JSON, the same text for the same record."""
+    values = {f.name: getattr(record, f.name) for f in fields(Record)}
+    return json.dumps({"schema": SCHEMA} | values, sort_keys=True, separators=(",", ":"))
+
+
+def decode(text: str) -> Record | None:
+    """Read a record.
+
+    Args:
+        text: what `encode` printed, perhaps of another version of the operator: unknown fields are passed over.
+
+    Returns:
+        The record, or None if the text is not one, which counts as a lost record.
+    """
+    try:
+        values = json.loads(text)
+        if values["schema"] != SCHEMA:
+            return None
+        known = {f.name: values[f.name] for f in fields(Record) if f.name in values}
+        record = Record(**known)
+        return Record(
+            stable=_name(record.stable),
+            serving=tuple(str(name) for name in record.serving),
+            target=_name(record.target),
+            started=float(record.started),
+            suspended=bool(record.suspended),
+            resuming=bool(record.resuming),
+            kinds={str(name): tuple(str(kind) for kind in kinds) for name, kinds in record.kinds.items()},
+            failure=dict(record.failure) if record.failure else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _name(value: object) -> str | None:
+    return None if value is None else str(value)

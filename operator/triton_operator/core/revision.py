@@ -1,0 +1,131 @@
+"""Revisions: immutable, runnable combinations of model, image, arguments and GPUs.
+
+A revision is rendered once, whole, and kept in a ControllerRevision; its Deployment is built from that for ever after,
+so that a new operator with other defaults restarts no model pod.
+Not for: which revision serves; that is `core.rollout`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.resources.labels import revision_labels
+from triton_operator.resources.pod import pod_template
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own: no vowels, nothing to misread
+_HASH_LENGTH = 10
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What runs, frozen.
+
+    Attributes:
+        name: `<service>-<hash>`, also the name of its Deployment and Service.
+        number: rises by one with each new revision of a service, from 1.
+        model: name under which Triton serves the model.
+        uri: where the model directory is.
+        version: version of the model.
+        gpu_count: GPUs of one replica; 0 for the CPU.
+        load_timeout_seconds: how long Triton may load.
+        template: the rendered pod template.
+    """
+
+    name: str
+    number: int
+    model: str
+    uri: str
+    version: int
+    gpu_count: int
+    load_timeout_seconds: int
+    template: dict[str, Any]
+
+
+def revision_name(service: str, spec: InferenceServiceSpec) -> str:
+    """Name the revision that a spec asks for.
+
+    The hash covers what the user chose and leaves out what equals the API's default, so that a field added to the API
+    with a default changes no name. A default, once released, must therefore never change.
+
+    Args:
+        service: name of the service, at most 45 characters.
+        spec: its spec.
+
+    Returns:
+        `<service>-<hash>`, at most 56 characters.
+    """
+    chosen = spec.model_dump(
+        include={"model", "runtime", "gpu"}, by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
+    )
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    digits = []
+    for _ in range(_HASH_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return f"{service}-{''.join(digits)}"
+
+
+def render(service: str, spec: InferenceServiceSpec, settings: Settings, *, number: int) -> Revision:
+    """Render the revision that a spec asks for, with the operator's settings of now.
+
+    Args:
+        service: name of the service.
+        spec: its spec.
+        settings: the operator's settings, frozen into the revision.
+        number: number of the new revision, 1 or more.
+
+    Returns:
+        The revision.
+    """
+    name = revision_name(service, spec)
+    return Revision(
+        name=name,
+        number=number,
+        model=spec.model.name,
+        uri=spec.model.uri,
+        version=spec.model.version,
+        gpu_count=spec.gpu.count,
+        load_timeout_seconds=spec.runtime.load_timeout_seconds,
+        template=pod_template(spec, settings, labels=revision_labels(service, name)),
+    )
+
+
+def to_data(revision: Revision) -> dict[str, Any]:
+    """Lay a revision out as the `data` of a ControllerRevision."""
+    return {
+        "schema": SCHEMA,
+        "model": {"name": revision.model, "uri": revision.uri, "version": revision.version},
+        "gpuCount": revision.gpu_count,
+        "loadTimeoutSeconds": revision.load_timeout_seconds,
+        "template": revision.template,
+    }
+
+
+def from_object(body: dict[str, Any]) -> Revision | None:
+    """Read a revision from a ControllerRevision.
+
+    Args:
+        body: the object.
+
+    Returns:
+        The revision, or None if its data are of an unknown schema.
+    """
+    data = body.get("data") or {}
+    if data.get("schema") != SCHEMA:
+        return None
+    model = data["model"]
+    return Revision(
+        name=body["metadata"]["name"],
+        number=int(body.get("revision", 0)),
+        model=model["name"],
+        uri=model["uri"],
+        version=int(model["version"]),
+        gpu_count=int(data["gpuCount"]),
+        load_timeout_seconds=int(data["loadTimeoutSeconds"]),
+        template=data["template"],
+    )

@@ -1,0 +1,145 @@
+"""Which revision serves, and how many pods each has, while one revision takes over from another.
+
+The order is always: grow, verify ready, move traffic, verify, shrink, delete. Capacity never falls below what is wanted
+unless the pods themselves fail, and at most `surge` pods more than wanted exist.
+Not for: how the pods look; that is `resources`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from triton_operator.core.record import Record
+from triton_operator.core.revision import Revision
+from triton_operator.core.world import Fleet, World
+
+# What a node, an image and a volume may take before a pod starts to load, beside its own load time-out.
+PROVISION_SECONDS = 600
+NOTHING = Fleet(wanted=0, pods=0, ready=0)
+
+
+def surge(desired: int) -> int:
+    """Say how many pods more than desired may exist during a rollout: a quarter, at least one."""
+    return max(1, math.ceil(desired / 4))
+
+
+def deadline(record: Record, revision: Revision) -> float:
+    """Say by when a revision should be ready, in seconds since the epoch."""
+    return record.started + PROVISION_SECONDS + revision.load_timeout_seconds
+
+
+def share_out(
+    target: str, *, desired: int, stable: str | None, fleets: Mapping[str, Fleet], arrived: int
+) -> dict[str, int]:
+    """Share the wanted pods out among the revisions while one takes over.
+
+    Args:
+        target: the revision to get to.
+        desired: pods wanted in all, 0 or more.
+        stable: the revision that served before, or the target itself, or None.
+        fleets: what every revision has now.
+        arrived: pods of the target that are ready and verified in the Service.
+
+    Returns:
+        The replicas of every revision in `fleets` and of the target.
+    """
+    others = {name: fleet for name, fleet in fleets.items() if name != target}
+    kept = max(0, desired - arrived)
+    shares = dict.fromkeys(others, 0)
+    stable_ready = others[stable].ready if stable in others else 0
+    rest = max(0, kept - stable_ready)
+    for name, fleet in others.items():  # one that was on its way fills in as long as its pods carry load
+        if name != stable:
+            shares[name] = min(fleet.ready, rest)
+            rest -= shares[name]
+    if stable in others:
+        shares[stable] = kept - sum(shares.values())
+    occupied = sum(max(shares[name], fleet.pods) + fleet.ending for name, fleet in others.items())
+    fleet = fleets.get(target, NOTHING)
+    shares[target] = min(desired, max(fleet.ready, desired + surge(desired) - occupied))
+    return shares
+
+
+def recover(world: World) -> Record:
+    """Rebuild the pointers of a lost record from the children; traffic stays where it is.
+
+    Args:
+        world: the world, without a record.
+
+    Returns:
+        A record whose serving revisions are those that the Service and the ready pods show.
+    """
+    ready = {name: fleet.ready for name, fleet in world.fleets.items() if fleet.ready}
+    if not ready:
+        return Record(started=world.now)
+    most = max(ready, key=lambda name: (ready[name], name))
+    routed = world.routed if world.routed in ready else None
+    return Record(
+        stable=routed or most,
+        serving=(routed,) if routed else tuple(sorted(ready)),
+        started=world.now,
+    )
+
+
+def aim(world: World, record: Record, target: str, *, suspended: bool) -> Record:
+    """Note what the spec asks for now: a new target, a suspension, a resumption.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision that the spec asks for.
+        suspended: whether the spec is suspended.
+
+    Returns:
+        The record to work with.
+    """
+    if record.target != target:
+        record = replace(record, target=target, started=world.now, failure=None, resuming=False)
+    if record.suspended and not suspended:
+        behind = record.stable is not None and record.stable != target
+        record = replace(record, started=world.now, resuming=behind, failure=None)
+    return replace(record, suspended=suspended)
+
+
+def advance(world: World, record: Record, target: str, *, desired: int, shares: Mapping[str, int]) -> Record:
+    """Move the pointers as far as the world shows: into service, out of service, promoted.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+        desired: pods wanted in all.
+        shares: the replicas that every revision is to have.
+
+    Returns:
+        The record with its pointers moved.
+    """
+    fleets = world.fleets
+    serving = list(record.serving)
+    if target not in serving and (not serving or fleets.get(target, NOTHING).ready > 0):
+        serving.append(target)
+    occupied = {name for name, fleet in fleets.items() if fleet.pods or fleet.ending or shares.get(name, 0)}
+    if record.suspended:
+        keep = record.stable or target
+        return replace(record, serving=(keep,))
+    serving = [name for name in serving if name in occupied or name == target] or [target]
+    alone = not (occupied - {target})
+    proven = desired == 0 or fleets.get(target, NOTHING).ready >= desired
+    stable = target if alone and proven else record.stable
+    if target == stable and alone:
+        serving = [target]
+    if target in serving and len(serving) > 1 and target != stable and not fleets.get(target, NOTHING).ready:
+        # it has lost all its pods again; it stays in service only as long as it has taken over part of the load
+        serving = [name for name in serving if name != target]
+    resuming = record.resuming and not _is_back(world, record, desired)
+    kinds = {name: kinds for name, kinds in record.kinds.items() if name in occupied or name == target}
+    kinds |= {name: tuple(sorted(found)) for name, found in world.kinds.items()}
+    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, kinds=kinds)
+
+
+def _is_back(world: World, record: Record, desired: int) -> bool:
+    stable = record.stable
+    if stable is None or stable not in world.revisions:
+        return True
+    ready = world.fleets.get(stable, NOTHING).ready
+    return ready >= desired or world.now >= deadline(record, world.revisions[stable])

@@ -1,0 +1,142 @@
+"""The world as one reconcile sees it, and the plan it makes: what `decide` takes and returns.
+
+Not for: how the world is read or the plan carried out; that is `controller.reconcile`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from triton_operator.api.names import Kind
+from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.record import Record
+from triton_operator.core.revision import Revision
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The Deployment of a revision, as far as decisions need it.
+
+    Attributes:
+        wanted: replicas in its spec.
+        pods: pods that it has, those that are going away excepted.
+        ready: pods that are ready.
+        ending: pods that are going away, as far as pods were looked at; they still hold their GPUs.
+        refused: why pods cannot be created, in the API server's words, or None.
+    """
+
+    wanted: int
+    pods: int
+    ready: int
+    ending: int = 0
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a child could not be written, when only the user can change that.
+
+    Attributes:
+        reason: one word: NameConflict or Refused.
+        message: what is wrong and what to do.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that a decision may depend on.
+
+    Attributes:
+        name: name of the service.
+        namespace: its namespace.
+        uid: its uid.
+        generation: generation of its spec.
+        spec: its spec, or None if this operator cannot read it.
+        spec_error: why the spec cannot be read, or None.
+        status: its status as last written, {} if there is none.
+        settings: the operator's settings.
+        record: what was remembered, or None if there is no readable record.
+        revisions: kept revisions by name.
+        fleets: Deployments by revision.
+        routed: the revision that the Service's selector names; None if it names none or there is no Service.
+        listed: names of all children by kind.
+        pods: pods of the service, or None if they were not looked at.
+        endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
+        kinds: for each revision, the instance kinds read back from Triton in this reconcile.
+        problems: why children could not be written in this reconcile.
+        now: seconds since the epoch.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: InferenceServiceSpec | None
+    spec_error: str | None
+    status: Json
+    settings: Settings
+    record: Record | None
+    revisions: Mapping[str, Revision]
+    fleets: Mapping[str, Fleet]
+    routed: str | None
+    listed: Mapping[Kind, frozenset[str]]
+    pods: tuple[Json, ...] | None
+    endpoints: Mapping[str, int] | None
+    kinds: Mapping[str, frozenset[str]]
+    problems: tuple[Problem, ...]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One Kubernetes event to write about the service."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one look at the world decided.
+
+    Attributes:
+        record: what to remember, written before anything else.
+        children: objects to have, in the order to write them.
+        surplus: children to delete, by kind and name.
+        status: the whole status to write.
+        announcements: events to write.
+        look_again: seconds until the next look, or None to wait for an event.
+    """
+
+    record: Record
+    children: tuple[tuple[Kind, Json], ...]
+    surplus: tuple[tuple[Kind, str], ...]
+    status: Json
+    announcements: tuple[Announcement, ...] = ()
+    look_again: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with a revision.
+
+    Attributes:
+        reason: one word for programs.
+        message: what was wrong, where, and what to do.
+        pod: the pod it happened to, or None.
+        exit_code: exit code of the container, or None.
+        final: whether it cannot mend itself: someone must change something.
+    """
+
+    reason: str
+    message: str
+    pod: str | None = None
+    exit_code: int | None = None
+    final: bool = field(default=False)

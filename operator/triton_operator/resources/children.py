@@ -1,0 +1,147 @@
+"""The children of a service around its pods: Deployment, Services, PodDisruptionBudget, ControllerRevision, record.
+
+Each builder returns the object as server-side apply wants it: only the fields that the operator means.
+Not for: the pod template; that is `resources.pod`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from triton_operator.api.names import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    LABEL_SERVICE,
+    POD_DISRUPTION_BUDGET,
+    PORT_GRPC,
+    PORT_HTTP,
+    SERVICE,
+    Kind,
+)
+from triton_operator.resources.labels import metadata, revision_labels, revision_selector, service_labels
+
+Json = dict[str, Any]
+
+_PORTS = [
+    {"name": "http", "port": PORT_HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},
+    {"name": "grpc", "port": PORT_GRPC, "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The InferenceService that children belong to."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+def record_name(service: str) -> str:
+    """Name the record of a service."""
+    return f"{service}-record"
+
+
+def headless_name(service: str) -> str:
+    """Name the headless twin of a service's Service."""
+    return f"{service}-headless"
+
+
+def deployment(owner: Owner, revision: str, *, template: Json, replicas: int) -> Json:
+    """Build the Deployment of a revision.
+
+    Args:
+        owner: the service.
+        revision: name of the revision.
+        template: its frozen pod template.
+        replicas: pods to run, 0 or more.
+
+    Returns:
+        The Deployment. Its template never changes, so it never rolls by itself.
+    """
+    return _child(DEPLOYMENT, owner, revision, revision_labels(owner.name, revision)) | {
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": revision_selector(revision)},
+            "template": template,
+        }
+    }
+
+
+def revision_service(owner: Owner, revision: str) -> Json:
+    """Build the Service of one revision."""
+    return _service(owner, revision, revision_labels(owner.name, revision), revision_selector(revision))
+
+
+def stable_service(owner: Owner, serving: tuple[str, ...]) -> Json:
+    """Build the Service that callers use.
+
+    Args:
+        owner: the service.
+        serving: revisions in service: one narrows the selector to it; several widen it to all pods of the service.
+
+    Returns:
+        The Service, named like the InferenceService.
+    """
+    return _service(owner, owner.name, service_labels(owner.name), serving_selector(owner.name, serving))
+
+
+def headless_service(owner: Owner, serving: tuple[str, ...]) -> Json:
+    """Build the headless twin, for clients that balance gRPC by themselves."""
+    body = _service(owner, headless_name(owner.name), service_labels(owner.name), serving_selector(owner.name, serving))
+    body["spec"]["clusterIP"] = "None"
+    return body
+
+
+def serving_selector(service: str, serving: tuple[str, ...]) -> dict[str, str]:
+    """Select the pods in service: of one revision, or of all while one takes over from another."""
+    return {LABEL_SERVICE: service} | (revision_selector(serving[0]) if len(serving) == 1 else {})
+
+
+def budget(owner: Owner, revision: str) -> Json:
+    """Build the PodDisruptionBudget of a revision: one pod at a time, and broken pods always."""
+    return _child(POD_DISRUPTION_BUDGET, owner, revision, revision_labels(owner.name, revision)) | {
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": revision_selector(revision)},
+        }
+    }
+
+
+def controller_revision(owner: Owner, revision: str, *, number: int, data: Json) -> Json:
+    """Build the ControllerRevision that keeps a revision.
+
+    Args:
+        owner: the service.
+        revision: name of the revision.
+        number: its number, 1 or more.
+        data: the revision, see `core.revision.to_data`.
+
+    Returns:
+        The ControllerRevision; it is created once and never changed.
+    """
+    return _child(CONTROLLER_REVISION, owner, revision, revision_labels(owner.name, revision)) | {
+        "revision": number,
+        "data": data,
+    }
+
+
+def record(owner: Owner, text: str, key: str) -> Json:
+    """Build the ConfigMap that keeps the record."""
+    return _child(CONFIG_MAP, owner, record_name(owner.name), service_labels(owner.name)) | {"data": {key: text}}
+
+
+def _service(owner: Owner, name: str, labels: dict[str, str], selector: dict[str, str]) -> Json:
+    return _child(SERVICE, owner, name, labels) | {
+        "spec": {"type": "ClusterIP", "selector": selector, "ports": [dict(port) for port in _PORTS]}
+    }
+
+
+def _child(kind: Kind, owner: Owner, name: str, labels: dict[str, str]) -> Json:
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": metadata(name, owner.namespace, labels, owner=owner.name, owner_uid=owner.uid),
+    }

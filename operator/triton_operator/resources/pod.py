@@ -1,0 +1,259 @@
+"""The pod template of a revision: an init container that prepares the model directory, and Triton.
+
+Not for: the Deployment around it; that is `resources.children`.
+"""
+
+import json
+import math
+from typing import Any
+
+from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, PORT_GRPC, PORT_HTTP, PORT_METRICS
+from triton_operator.api.pods import Toleration
+from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec, Model
+from triton_operator.resources.labels import revision_selector
+
+Json = dict[str, Any]
+
+# Shutdown, in this order: the pod leaves the Service while it still answers, then Triton finishes what is in flight.
+PRE_STOP_SECONDS = 10
+EXIT_TIMEOUT_SECONDS = 20
+GRACE_SECONDS = PRE_STOP_SECONDS + EXIT_TIMEOUT_SECONDS + 15
+# gRPC clients are asked to connect anew this often; gRPC spreads it by ±10 %. It must stay below the preStop sleep,
+# so that a client has left a pod that is going before Triton stops to listen.
+GRPC_CONNECTION_AGE_MILLISECONDS = 8_000
+LOST_NODE_SECONDS = 60
+PROBE_SECONDS = 5
+
+MODELS = "/models"
+SOURCE = "/source"
+ADMIN_KEY = "TRITON_OPERATOR_ADMIN_KEY"
+RESTRICTED_APIS = "shared-memory,logging,trace"
+
+_LEVELS = {"Error": (1, 0, 0, 0), "Warning": (1, 1, 0, 0), "Info": (1, 1, 1, 0), "Verbose": (1, 1, 1, 1)}
+_CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict[str, str]) -> Json:
+    """Render the pod template of a revision.
+
+    Args:
+        spec: what the user asks for.
+        settings: what the operator contributes.
+        labels: labels by which the operator finds the pods.
+
+    Returns:
+        The template, as in a Deployment.
+    """
+    runtime = spec.runtime
+    security: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if runtime.security_context.run_as_user >= 0:
+        security |= {"runAsUser": runtime.security_context.run_as_user}
+    if runtime.security_context.fs_group >= 0:
+        security |= {"fsGroup": runtime.security_context.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
+    pod: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": security,
+        "initContainers": [_prepare(spec, settings)],
+        "containers": [_triton(spec, settings)],
+        "volumes": _volumes(spec),
+        "tolerations": _tolerations(spec),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {k: v for k, v in labels.items() if k in revision_selector("")}},
+            }
+        ],
+    }
+    optional = {
+        "imagePullSecrets": _pull_secrets(spec, settings),
+        "serviceAccountName": runtime.service_account_name,
+        "priorityClassName": runtime.priority_class_name,
+        "runtimeClassName": runtime.runtime_class_name,
+        "schedulerName": runtime.scheduler_name,
+        "nodeSelector": runtime.node_selector,
+        "affinity": {"nodeAffinity": _dump(runtime.node_affinity)} if runtime.node_affinity else None,
+    }
+    pod |= {key: value for key, value in optional.items() if value}
+    scraping = {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(PORT_METRICS),
+        "prometheus.io/path": "/metrics",
+    }
+    return {
+        "metadata": {"labels": (runtime.labels or {}) | labels, "annotations": scraping | (runtime.annotations or {})},
+        "spec": pod,
+    }
+
+
+def _prepare(spec: InferenceServiceSpec, settings: Settings) -> Json:
+    model = spec.model
+    order = {
+        "model": model.name,
+        "version": model.version,
+        "uri": model.uri,
+        "source": _source_path(model),
+        "repository": MODELS,
+        "layout": "flat" if model.uri.startswith("configmap://") else "directory",
+        "gpu": spec.gpu.count > 0,
+    }
+    return {
+        "name": CONTAINER_PREPARE,
+        "image": settings.prepareImage,
+        "imagePullPolicy": settings.prepareImagePullPolicy,
+        "command": ["python", "-m", "triton_operator.models.prepare"],
+        "env": [{"name": "TRITON_OPERATOR_PREPARE", "value": _literal(json.dumps(order, sort_keys=True))}],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": _CONFINED | {"readOnlyRootFilesystem": True},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "models", "mountPath": MODELS},
+            {"name": "source", "mountPath": SOURCE, "readOnly": True},
+        ],
+    }
+
+
+def _triton(spec: InferenceServiceSpec, settings: Settings) -> Json:
+    runtime, model = spec.runtime, spec.model
+    container: Json = {
+        "name": CONTAINER_TRITON,
+        "image": runtime.image or settings.tritonImage,
+        "args": [*_arguments(spec), *(runtime.args or [])],
+        "env": _environment(spec),
+        "ports": [
+            {"name": "http", "containerPort": PORT_HTTP, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": PORT_GRPC, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": PORT_METRICS, "protocol": "TCP"},
+        ],
+        "resources": _resources(spec),
+        "securityContext": _CONFINED | {"readOnlyRootFilesystem": runtime.security_context.read_only_root_filesystem},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        "startupProbe": _probe("/v2/health/live", math.ceil(runtime.load_timeout_seconds / PROBE_SECONDS)),
+        "readinessProbe": _probe(f"/v2/models/{model.name}/versions/{model.version}/ready", 3),
+        "livenessProbe": _probe("/v2/health/live", 3) | {"periodSeconds": 10, "timeoutSeconds": 5},
+        "volumeMounts": _mounts(spec),
+    }
+    if runtime.image_pull_policy:
+        container["imagePullPolicy"] = runtime.image_pull_policy
+    return container
+
+
+def _arguments(spec: InferenceServiceSpec) -> list[str]:
+    error, warning, info, verbose = _LEVELS[spec.runtime.log.level]
+    return [
+        "tritonserver",
+        f"--model-repository={MODELS}",
+        "--model-control-mode=none",
+        "--exit-on-error=true",
+        "--strict-readiness=false",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
+        f"--http-port={PORT_HTTP}",
+        f"--grpc-port={PORT_GRPC}",
+        f"--metrics-port={PORT_METRICS}",
+        f"--grpc-max-connection-age={GRPC_CONNECTION_AGE_MILLISECONDS}",
+        f"--http-restricted-api={RESTRICTED_APIS}:triton-operator-admin=$({ADMIN_KEY})",
+        f"--grpc-restricted-protocol={RESTRICTED_APIS}:triton-operator-admin=$({ADMIN_KEY})",
+        f"--log-error={error}",
+        f"--log-warning={warning}",
+        f"--log-info={info}",
+        f"--log-verbose={verbose}",
+        f"--log-format={spec.runtime.log.format.replace('Default', 'default')}",
+    ]
+
+
+def _environment(spec: InferenceServiceSpec) -> list[Json]:
+    given = [_dump(variable) for variable in spec.runtime.env or []]
+    names = {variable["name"] for variable in given}
+    # The pod's own uid is a key that no client knows and nobody has to keep.
+    own: list[Json] = [{"name": ADMIN_KEY, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
+    own.append({"name": "HOME", "value": "/tmp"})
+    if spec.gpu.count == 0:  # with no GPU asked for, some runtimes show a container all of them
+        own.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
+    return [variable for variable in own if variable["name"] not in names] + given
+
+
+def _resources(spec: InferenceServiceSpec) -> Json:
+    given = _dump(spec.runtime.resources) if spec.runtime.resources else {}
+    resources = given or {"requests": {"cpu": "1", "memory": "2Gi"}}
+    if spec.gpu.count:
+        resources["limits"] = resources.get("limits", {}) | {spec.gpu.resource_name: str(spec.gpu.count)}
+    return resources
+
+
+def _probe(path: str, failures: int) -> Json:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": PROBE_SECONDS,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }
+
+
+def _mounts(spec: InferenceServiceSpec) -> list[Json]:
+    mounts: list[Json] = [
+        {"name": "models", "mountPath": MODELS, "readOnly": True},
+        {"name": "shm", "mountPath": "/dev/shm"},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if not spec.model.uri.startswith("configmap://"):  # the model directory is linked, not copied
+        mounts.append({"name": "source", "mountPath": SOURCE, "readOnly": True})
+    return mounts + [_dump(mount) for mount in spec.runtime.volume_mounts or []]
+
+
+def _volumes(spec: InferenceServiceSpec) -> list[Json]:
+    scheme, _, rest = spec.model.uri.partition("://")
+    source: Json
+    if scheme == "configmap":
+        source = {"configMap": {"name": rest}}
+    else:
+        source = {"persistentVolumeClaim": {"claimName": rest.split("/", 1)[0], "readOnly": True}}
+    own: list[Json] = [
+        {"name": "models", "emptyDir": {}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.runtime.shared_memory}},
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "source"} | source,
+    ]
+    return own + [_dump(volume) for volume in spec.runtime.volumes or []]
+
+
+def _tolerations(spec: InferenceServiceSpec) -> list[Json]:
+    given = spec.runtime.tolerations or []
+    own = [
+        {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute"}
+        | {"tolerationSeconds": LOST_NODE_SECONDS}
+        for state in ("not-ready", "unreachable")
+    ]
+    if spec.gpu.count:
+        own.append({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"})
+    return [toleration for toleration in own if not _covered(toleration, given)] + [_dump(t) for t in given]
+
+
+def _covered(own: Json, given: list[Toleration]) -> bool:
+    return any(t.key == own["key"] and t.effect in (None, own["effect"]) for t in given)
+
+
+def _pull_secrets(spec: InferenceServiceSpec, settings: Settings) -> list[Json]:
+    names = [secret.name for secret in spec.runtime.image_pull_secrets or []]
+    return [{"name": name} for name in dict.fromkeys([*names, *settings.prepareImagePullSecrets])]
+
+
+def _source_path(model: Model) -> str:
+    if model.uri.startswith("configmap://"):
+        return SOURCE
+    _, _, path = model.uri.removeprefix("pvc://").partition("/")
+    return f"{SOURCE}/{path}".rstrip("/")
+
+
+def _literal(value: str) -> str:
+    """Keep Kubernetes from expanding $(VARIABLE) in a value."""
+    return value.replace("$", "$$")
+
+
+def _dump(model: Any) -> Json:
+    dumped: Json = model.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return dumped

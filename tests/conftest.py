@@ -1,0 +1,75 @@
+"""Fixtures for tests against a real API server, marked `cluster`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from triton_operator.api.names import Kind
+from triton_operator.edges.kubernetes import Kube
+
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
+CUSTOM_RESOURCE_DEFINITION = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+CRDS = Path(__file__).parent.parent / "crds"
+
+
+class Calls:
+    """Counts API calls by verb and code."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def called(self, *, verb: str, code: str) -> None:
+        self.seen.append((verb, code))
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The cluster that tests may use."""
+    path = os.environ.get("KUBECONFIG", "")
+    if not path or not Path(path).is_file():
+        pytest.fail("KUBECONFIG names no cluster for tests: run `make cluster` and set KUBECONFIG as it says")
+    return Path(path)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    """What the `kube` fixture was asked."""
+    return Calls()
+
+
+@pytest.fixture
+async def kube(kubeconfig: Path, calls: Calls) -> AsyncIterator[Kube]:
+    """A connection to the API server."""
+    async with Kube.connect(concurrency=8, observer=calls) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def namespace(kube: Kube) -> AsyncIterator[str]:
+    """A namespace of the test's own, deleted afterwards."""
+    name = f"test-{uuid4().hex[:10]}"
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, kind=NAMESPACE)
+    yield name
+    await kube.delete(NAMESPACE, namespace=None, name=name, uid=None)
+
+
+@pytest.fixture
+async def crds(kube: Kube) -> None:
+    """The project's CRDs, installed and served."""
+    for path in CRDS.glob("*.yaml"):
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        served = Kind(
+            body["spec"]["group"],
+            body["spec"]["versions"][0]["name"],
+            body["spec"]["names"]["kind"],
+            body["spec"]["names"]["plural"],
+        )
+        await kube.apply(body, kind=CUSTOM_RESOURCE_DEFINITION)
+        async with asyncio.timeout(30):
+            while not await kube.served(served):
+                await asyncio.sleep(0.05)
