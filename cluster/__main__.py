@@ -6,12 +6,10 @@ Not for: anything else than reading arguments and printing; see `provider`.
 import argparse
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
-from cluster import provider, tools
-from cluster.cache import cache_from_environment
+from cluster import provider
 from cluster.gpus import PER_NODE
 from cluster.kind import KindCluster
 from cluster.processes import ClusterError
@@ -48,10 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    match arguments.command:
-        case "tools":
-            print(api_tools())
-            return
+    if arguments.command == "tools":
+        print(provider.api_tools(os.environ))
+        return
     cluster = provider.current()
     match arguments.command:
         case "up" | "load":

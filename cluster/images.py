@@ -20,6 +20,9 @@ from cluster.progress import step
 REPOSITORY = Path(__file__).parent.parent
 TRITON = Path(__file__).parent / "images" / "triton"
 TRITON_VERSION = "24.10"
+OUR_REPOSITORIES = tuple(
+    f"localhost/{name}" for name in ("triton-operator", "triton-operator-base", "triton-operator-node", "triton-cpu")
+)
 OPERATOR_INPUTS = (
     "Dockerfile",
     ".dockerignore",

@@ -90,6 +90,16 @@ class KindCluster:
             self._write_engine_settings()
             self._remove()
 
+    def purge(self) -> None:
+        """Remove the cluster, its images and the cache: the next `up` starts from nothing."""
+        self.down()
+        with self.cache.locked():
+            self._write_engine_settings()
+            for image in images.OUR_REPOSITORIES:
+                if found := sorted(set(self.engine.run("images", "--quiet", "--filter", f"reference={image}").split())):
+                    self.engine.run("rmi", "--force", *found)
+            shutil.rmtree(self.cache.root)
+
     def load(self, extra: Sequence[str] = ()) -> Images:
         """Build the images whose content changed and bring them to the workers.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cluster import diagnosis, engine, gpus
+from cluster import diagnosis, engine, gpus, tools
 from cluster.cache import cache_from_environment
 from cluster.images import Image, Images
 from cluster.kind import KindCluster
@@ -124,6 +124,20 @@ def current(environment: Mapping[str, str] | None = None) -> Cluster:
     settings = cache.root / "clusters" / "containers.conf"
     chosen = engine.choose(docker_answers=engine.docker_answers(), podman_settings=settings)
     return KindCluster(name=name, cache=cache, engine=chosen, gateway_port=int(port))
+
+
+def api_tools(environment: Mapping[str, str]) -> Path:
+    """Build what a cluster without nodes needs: kube-apiserver, its controllers, etcd, kwok, kubectl, helm, kind.
+
+    Returns:
+        A folder that holds them, outside of any cluster.
+    """
+    cache = cache_from_environment(environment)
+    with cache.locked():
+        folder = cache.folder("bin")
+        for name, path in tools.build(cache, (*tools.HOST_TOOLS, *tools.API_TOOLS)).items():
+            tools.link(path, folder / name)
+    return folder
 
 
 def _given(variables: Mapping[str, str], kubeconfig: str) -> GivenCluster:

@@ -70,6 +70,9 @@ async def crds(kube: Kube) -> None:
             body["spec"]["names"]["plural"],
         )
         await kube.apply(body, kind=CUSTOM_RESOURCE_DEFINITION)
-        async with asyncio.timeout(30):
-            while not await kube.served(served):
-                await asyncio.sleep(0.05)
+        for _ in range(600):
+            if await kube.served(served):
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail(f"The API server does not serve {served.plural}.{served.group}")

@@ -132,6 +132,7 @@ def _start(distribution: Path, repository: Path, arguments: tuple[str, ...], log
         "HOME": str(log_file.parent),
         "LD_LIBRARY_PATH": ":".join(libraries),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": "",  # the same on machines with a GPU
     }
     command = [
         str(triton / "bin" / "tritonserver"),

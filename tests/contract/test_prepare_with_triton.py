@@ -13,7 +13,6 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
-from triton_operator.models.prepare import main
 from triton_operator.models.request import ENVIRONMENT_VARIABLE, Layout, PrepareRequest
 
 pytestmark = pytest.mark.contract
@@ -144,7 +143,6 @@ def test_triton_serves_a_model_copied_from_a_config_map(
         pytest.param(CONFIG + "instance_group [ { count: 2 } ]", id="a group without a kind"),
     ],
 )
-@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU, on which the model loads")
 def test_with_gpus_asked_for_triton_refuses_to_fall_back_to_the_cpu(
     tritonserver: Callable[..., object], tmp_path: Path, repository: Path, config: str | None
 ) -> None:
@@ -170,19 +168,3 @@ def test_without_the_merge_the_same_model_is_refused_by_triton(
 
     with pytest.raises(Exception, match="failed to load all models"):
         tritonserver(repository)
-
-
-def test_ensembles_pass_untouched(tmp_path: Path, repository: Path) -> None:
-    source = claim(tmp_path, 'platform: "ensemble"')
-    request = PrepareRequest(
-        model="double",
-        version=7,
-        uri="pvc://models/vision/double",
-        source=str(source),
-        repository=str(repository),
-        layout=Layout.DIRECTORY,
-        gpu=True,
-    )
-
-    assert main({ENVIRONMENT_VARIABLE: request.to_json()}) == 0
-    assert (repository / "double" / "config.pbtxt").readlink() == source / "config.pbtxt"

@@ -1,12 +1,14 @@
 import pytest
 from google.protobuf import text_format
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triton_operator.models.config import merge_config
 from triton_operator.models.model_config import ConfigSyntaxError, ModelConfig, parse_model_config
 
 KIND_AUTO, KIND_GPU = 0, 1
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def merged(text: str, *, gpu: bool = True) -> str:
@@ -27,6 +29,10 @@ def merged(text: str, *, gpu: bool = True) -> str:
         pytest.param("", id="an empty file"),
         pytest.param("future [ { list[1] value: NAME [x.y]: 2 } ]", id="fields of a newer Triton"),
         pytest.param("# \u00e9", id="a comment only"),
+        pytest.param(
+            "input { data_type: TYPE_FP4 # TYPE_FP4\n }\noutput [{data_type:TYPE_FP4}] " * 200,
+            id="a type of a newer Triton",
+        ),
         pytest.param("instance_group { kind: KIND_AUTO }", id="an automatic kind without GPU"),
     ],
 )
@@ -124,7 +130,11 @@ def test_bytes_in_comments_line_ends_and_fields_of_a_newer_triton_stay() -> None
         pytest.param(b'name: "\xff"', "line 1, column 7: the string is not UTF-8", id="a string that is not UTF-8"),
         pytest.param(b'parameters { key: "\xff" }', "line 1, column 19: the string is not UTF-8", id="a key not UTF-8"),
         pytest.param(b"a{" * 5000, "nested too deeply", id="deep nesting"),
-        pytest.param(b"input { data_type: NEW }" * 200, "unknown enum values", id="endless unknown values"),
+        pytest.param(
+            b"".join(b"input { data_type: NEW%d }" % number for number in range(200)),
+            "different unknown enum values",
+            id="endless unknown values",
+        ),
     ],
 )
 def test_a_config_that_protobuf_cannot_read_is_refused_with_the_place(config: bytes, problem: str) -> None:
@@ -219,6 +229,7 @@ def config_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return "".join(parts), noise
 
 
+@unhurried
 @given(config_texts(), st.booleans())
 def test_any_config_keeps_all_that_is_not_ours_and_gets_what_is(
     text_and_noise: tuple[str, list[str]], gpu: bool
@@ -253,3 +264,31 @@ def test_any_config_keeps_all_that_is_not_ours_and_gets_what_is(
         assert piece in edited[position:]
         position = edited.index(piece, position) + len(piece)
     assert merged(edited, gpu=gpu) == edited
+
+
+@unhurried
+@given(messages(), st.booleans(), st.booleans(), st.booleans())
+def test_a_known_config_is_understood_as_protobuf_does(
+    message: object, one_line: bool, angle: bool, short: bool
+) -> None:
+    text = text_format.MessageToString(
+        message, as_one_line=one_line, pointy_brackets=angle, use_short_repeated_primitives=short
+    )
+
+    assert parse_model_config(text) == message
+
+
+PIECES = [*"{}[]<>:,;-1\"'\\\n\0", "name", '"a"', "instance_group", "kind", "KIND_AUTO", "KIND_X", "version_policy"]
+PIECES += ["specific", "versions", "# x\n", "future", "[a.b]", "\udcff"]
+
+
+@unhurried
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_whatever_stands_in_the_file_it_is_merged_or_refused(pieces: list[str]) -> None:
+    config = " ".join(pieces).encode(errors="surrogateescape")
+
+    try:
+        result = merge_config(config, model="m", version=7, gpu=True)
+    except ConfigSyntaxError:
+        return
+    assert merge_config(result, model="m", version=7, gpu=True) == result

@@ -108,6 +108,14 @@ def test_a_config_that_must_change_is_written_beside_the_links(volume: Path) -> 
     assert (volume / "vision/resnet50/config.pbtxt").read_text() == 'platform: "onnxruntime_onnx"\n'
 
 
+def test_the_config_of_an_ensemble_is_linked_although_gpus_are_asked_for(volume: Path) -> None:
+    (volume / "vision/resnet50/config.pbtxt").write_text('platform: "ensemble"')
+
+    place(request_for(volume, gpu=True))
+
+    assert (volume.parent / "models/resnet50/config.pbtxt").is_symlink()
+
+
 @pytest.mark.parametrize(("gpu", "expected"), [(False, None), (True, "instance_group [ { kind: KIND_GPU } ]\n")])
 def test_without_a_config_only_gpus_make_one(volume: Path, gpu: bool, expected: str | None) -> None:
     (volume / "vision/resnet50/config.pbtxt").unlink()

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triton_operator.models.failure import (
@@ -104,6 +104,7 @@ def test_what_is_no_request_is_refused(text: str) -> None:
     assert caught.value.reason is Reason.BAD_REQUEST
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.sampled_from([1, 300, 5000]))
 def test_a_termination_message_is_one_line_of_json_that_the_kubelet_keeps_whole(text: str, times: int) -> None:
     line = termination_message(PrepareError(Reason.NOT_FOUND, text * times))
@@ -115,6 +116,7 @@ def test_a_termination_message_is_one_line_of_json_that_the_kubelet_keeps_whole(
     assert content["message"] == text * times or content["message"].endswith("…") or "\\" in content["message"]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec=None)))
 def test_escaped_text_is_printable_and_short(text: str) -> None:
     assert escaped(text).isprintable()

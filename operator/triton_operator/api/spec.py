@@ -46,6 +46,7 @@ OWNED_FLAGS = (
     "--log-warning",
     "--metrics-address",
     "--metrics-port",
+    "--model-config-name",
     "--model-control-mode",
     "--model-repository",
     "--model-store",

@@ -130,6 +130,7 @@ def kopf_settings(watch: Watch) -> kopf.OperatorSettings:
 
 def _registry(deliver: Seen) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_via_client)  # the same configuration as `Kube.connect`
 
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
         deliver(event["type"], dict(event["object"]))

@@ -21,6 +21,7 @@ _bound: ContextVar[Mapping[str, str | int]] = ContextVar("bound", default=Mappin
 _LIBRARIES = {
     "kopf": logging.WARNING,  # "Handler 'x' succeeded" for every event
     "kopf.objects": logging.WARNING,
+    "kopf._core.reactor.running": logging.ERROR,  # that signals are ignored in its thread, which is meant
     "asyncio": logging.WARNING,
     "aiohttp": logging.WARNING,
     "kubernetes": logging.WARNING,

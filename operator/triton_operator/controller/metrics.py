@@ -8,7 +8,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
@@ -25,6 +32,7 @@ class Metrics:
     """Counts what the operator does; also the observer of the queue and of the API client."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a time stamp beside every counter, which nobody reads
         self.registry = registry = CollectorRegistry()
         self._depth = Gauge(f"{_PREFIX}_queue_depth", "Services that wait to be looked at.", registry=registry)
         self._oldest = Gauge(

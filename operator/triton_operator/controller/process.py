@@ -9,8 +9,8 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any

@@ -80,7 +80,7 @@ def _item_owned(entry: Any, branch: Json) -> bool:
     if keyed and isinstance(entry, dict):
         given = _IMPLIED | entry
         return any(
-            all(given.get(name) == value for name, value in key.items()) and _owned(entry, below)
+            all(given.get(name) == value for name, value in key.items()) and (not below or _owned(entry, below))
             for key, below in keyed
         )
     values = [json.loads(key[2:]) for key in branch if key.startswith("v:")]

@@ -161,7 +161,14 @@ class Lease:
             return
         try:
             async with asyncio.timeout(self._retry_seconds):
-                await self._kube.update(released(self._seen.lease), kind=names.LEASE)
+                try:
+                    await self._kube.update(released(self._seen.lease), kind=names.LEASE)
+                except Conflict:
+                    # A renewal that was cancelled on its way may have been carried out all the same.
+                    found = await self._read()
+                    if found is None or found.holder != self._identity:
+                        return
+                    await self._kube.update(released(found.lease), kind=names.LEASE)
         except (ApiError, TimeoutError) as error:
             _log.warning("The Lease %s/%s was not released: %s", self._namespace, self._name, error)
         self._seen = None

@@ -5,6 +5,7 @@ Not for: changing a config.pbtxt; that is `models.config`.
 
 import re
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ ModelConfig = _model_config_type()
 # Stands for an enum value that only a newer Triton knows. proto3 enums take any number; no Triton will use this one.
 _UNKNOWN_ENUM_VALUE = "2147483646"
 _MAX_UNKNOWN_ENUM_VALUES = 100
-_IDENTIFIER = re.compile(r"[A-Za-z_][0-9A-Za-z_+-]*")
 _POSITION = re.compile(r"^\d+:\d+ : ")
 
 
@@ -67,7 +67,7 @@ def parse_model_config(text: str) -> Any:
             if "has no value named" not in str(error):
                 raise ConfigSyntaxError(_in_plain_words(error)) from error
             understood = _without_enum_value(understood, error)
-    raise ConfigSyntaxError(f"more than {_MAX_UNKNOWN_ENUM_VALUES} unknown enum values")
+    raise ConfigSyntaxError(f"more than {_MAX_UNKNOWN_ENUM_VALUES} different unknown enum values")
 
 
 def _with_colons(text: str) -> str:
@@ -86,13 +86,21 @@ def _with_colons(text: str) -> str:
 
 
 def _without_enum_value(text: str, error: text_format.ParseError) -> str:
+    """Replace the enum value that protobuf does not know, wherever it stands as a value."""
     line, column = error.GetLine(), error.GetColumn()
-    lines = text.split("\n")
-    if line is None or column is None or not (value := _IDENTIFIER.match(lines[line - 1], column - 1)):
+    if line is None or column is None:
         raise ConfigSyntaxError(_in_plain_words(error)) from error
-    start, end = value.span()
-    lines[line - 1] = lines[line - 1][:start] + _UNKNOWN_ENUM_VALUE + lines[line - 1][end:]
-    return "\n".join(lines)
+    offset = sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
+    all_tokens = list(tokens(text))
+    unknown = next((token.text for token in all_tokens if token.start == offset), None)
+    pieces, written = [], 0
+    for previous, token in pairwise(all_tokens):
+        if token.text == unknown and previous.text in (":", "[", ","):
+            pieces += [text[written : token.start], _UNKNOWN_ENUM_VALUE]
+            written = token.end
+    if not pieces:
+        raise ConfigSyntaxError(_in_plain_words(error)) from error
+    return "".join(pieces) + text[written:]
 
 
 def _in_plain_words(error: text_format.ParseError) -> str:

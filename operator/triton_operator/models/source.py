@@ -12,7 +12,7 @@ from triton_operator.models.request import Layout, PrepareRequest
 from triton_operator.models.storage import storage_failures, within_volume
 
 CONFIG = "config.pbtxt"
-MAX_CONFIG_BYTES = 16 * 2**20
+MAX_CONFIG_BYTES = 4 * 2**20
 
 _VERSION = re.compile(r"[1-9][0-9]*")  # Triton passes over directories whose name begins with 0
 _KUBELET_PREFIX = ".."  # ..data and ..2026_…: how the kubelet swaps the files of a ConfigMap; no key begins so

@@ -1,0 +1,84 @@
+"""A whole cluster with the operator installed by its chart, and namespaces that enforce restricted Pod Security."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stories import CHART, SYSTEM, Namespace, chart_values, helm
+
+from cluster import provider
+
+LOGS = Path(os.environ.get("TRITON_OPERATOR_LOGS", "logs"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.e2e)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call" and report.failed and not item.session.config.stash.get(_COLLECTED, False):
+        item.session.config.stash[_COLLECTED] = True  # the first failure is the one to read
+        folder = LOGS / item.name
+        provider.current().collect_logs(folder)
+        report.sections.append(("cluster logs", str(folder.resolve())))
+    return report
+
+
+_COLLECTED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> provider.Cluster:
+    return provider.current()
+
+
+@pytest.fixture(scope="session")
+def images(cluster: provider.Cluster) -> provider.Images:
+    return cluster.load()
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[None]:
+    """The operator, installed as a user does."""
+    helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
+         "--wait", "--timeout", "120s", *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+    yield
+    left = cluster.kubectl("get", "tisvc", "--all-namespaces", "--output=name").split()
+    assert not left, "a test has left services behind"
+    helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+
+
+@pytest.fixture
+def namespace(cluster: provider.Cluster, operator: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    with _made(cluster, "story-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")) as made:
+        yield made
+
+
+@pytest.fixture
+def other_namespace(cluster: provider.Cluster, operator: None) -> Iterator[Namespace]:
+    with _made(cluster, "story-other") as made:
+        yield made
+
+
+class _made:  # noqa: N801 - reads as a verb
+    def __init__(self, cluster: provider.Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, name
+
+    def __enter__(self) -> Namespace:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._name, "labels": labels}}
+        self._cluster.kubectl("delete", "namespace", self._name, "--ignore-not-found", timeout_seconds=180)
+        self._cluster.kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
+        return Namespace(self._cluster, self._name)
+
+    def __exit__(self, *_: object) -> None:
+        space = f"--namespace={self._name}"
+        self._cluster.kubectl("delete", "tisvc", "--all", space, "--wait=true", timeout_seconds=60)
+        # Triton drains for up to 45 s; nobody waits for these pods any more.
+        self._cluster.kubectl("delete", "pods", "--all", space, "--grace-period=1", "--wait=false")
+        self._cluster.kubectl("delete", "namespace", self._name, "--wait=false")

@@ -1,0 +1,159 @@
+"""What the stories are told with: a namespace as a user sees it, waiting for conditions, a caller inside the cluster."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.processes import CommandFailed, run
+from cluster.provider import Cluster
+from demo.__main__ import image_values
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parent.parent
+CHART = ROOT / "charts" / "triton-operator"
+CALLER = Path(__file__).parent / "caller.py"
+SYSTEM = "triton-operator-system"
+SECONDS = 120  # pods are ready in 10 s here; a story that needs this long has failed
+
+GOOD = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", pb_utils.get_input_tensor_by_name(r, "X").as_numpy() + {add})])
+                for r in requests]
+"""
+BROKEN = "raise RuntimeError('the weights are missing')\n"
+CONFIG = """
+backend: "python"
+max_batch_size: 8
+input [ {{ name: "X", data_type: TYPE_FP32, dims: [ 1 ] }} ]
+output [ {{ name: "Y", data_type: TYPE_FP32, dims: [ 1 ] }} ]
+{more}
+"""
+
+
+def chart_values(operator: str, triton: str) -> list[str]:
+    """Values of the chart for the tests: our images, and fast hand-over."""
+    return [*image_values(operator, triton), "--set", "log.level=debug"]
+
+
+def helm(cluster: Cluster, *words: str | Path) -> str:
+    """Run helm against the cluster."""
+    return run([cluster.tools / "helm", *words], environment=cluster.environment(), timeout_seconds=180)
+
+
+class Namespace:
+    """A namespace, as a user works in it."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+
+    def kubectl(self, *words: str, stdin: bytes | None = None) -> str:
+        """Run kubectl in this namespace."""
+        return self.cluster.kubectl(*words, f"--namespace={self.name}", stdin=stdin)
+
+    def apply(self, *objects: Json) -> None:
+        """Apply objects, as `kubectl apply -f` does."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects).encode())
+
+    def get(self, kind: str, name: str) -> Json:
+        """Read one object."""
+        body: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
+        return body
+
+    def list(self, kind: str, selector: str = "") -> list[Json]:
+        """List objects."""
+        words = ["get", kind, "--output=json", *([f"--selector={selector}"] if selector else [])]
+        items: list[Json] = json.loads(self.kubectl(*words))["items"]
+        return items
+
+    def pods(self, service: str) -> list[Json]:
+        """List the pods of a service that are not going away."""
+        listed = self.list("pods", f"serving.triton-operator.dev/service={service}")
+        return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
+
+    def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:
+        """Wait for a condition of a service, such as Ready or Stalled, with `kubectl wait` as users do."""
+        try:
+            self.kubectl("wait", f"tisvc/{name}", f"--for=condition={condition}", f"--timeout={seconds}s")
+        except CommandFailed as error:
+            raise AssertionError(f"{error}\n{json.dumps(self.get('tisvc', name)['status'], indent=1)}") from error
+        return self.get("tisvc", name)
+
+    def until(self, what: Callable[[], Any], seconds: int = SECONDS) -> Any:
+        """Wait until something holds, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (held := what()):
+            assert time.monotonic() < deadline, f"not so within {seconds} s: {what}"
+            time.sleep(0.3)
+        return held
+
+    def start_caller(self, image: str) -> None:
+        """Start a pod from which services are called through their DNS names, as an application does."""
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "caller"},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "terminationGracePeriodSeconds": 0,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "caller",
+                            "image": image,
+                            "command": ["python", "-c", "import time; time.sleep(86400)"],
+                            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                        }
+                    ],
+                },
+            }
+        )
+        self.kubectl("wait", "pod/caller", "--for=condition=Ready", "--timeout=60s")
+
+    def call(self, service: str, **order: Any) -> Json:
+        """Call a service from inside the cluster, over HTTP and gRPC; see caller.py."""
+        host = f"{service}.{order.pop('namespace', self.name)}.svc.cluster.local"
+        words = ("exec", "-i", "caller", "--", "python", "-", json.dumps({"host": host} | order))
+        answer: Json = json.loads(self.kubectl(*words, stdin=CALLER.read_bytes()))
+        return answer
+
+
+def model(name: str, *, add: int = 1, code: str | None = None, more: str = "") -> Json:
+    """A ConfigMap with a model that adds a number."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"config.pbtxt": CONFIG.format(more=more), "model.py": code or GOOD.format(add=add)},
+    }
+
+
+def service(name: str, *, uri: str, version: int = 1, replicas: int = 1, gpus: int = 0, **more: Any) -> Json:
+    """An InferenceService of a small model."""
+    runtime = {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}, "sharedMemory": "32Mi"}
+    return {
+        "apiVersion": "serving.triton-operator.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {
+            "model": {"name": "adder", "uri": uri, "version": version},
+            "gpu": {"count": gpus},
+            "replicas": replicas,
+            "runtime": runtime | more.pop("runtime", {}),
+        }
+        | more,
+    }

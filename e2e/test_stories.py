@@ -1,0 +1,302 @@
+"""What a user lives through, on real kubelets with a real Triton."""
+
+import threading
+from collections import Counter
+
+import pytest
+from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, helm, model, service
+
+from cluster import provider
+
+
+def condition(body: dict, type_: str) -> dict:
+    return next(c for c in body["status"]["conditions"] if c["type"] == type_)
+
+
+def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
+    namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
+    ready = namespace.wait("adder", "Ready")
+    assert ready["status"]["observedGeneration"] == ready["metadata"]["generation"]
+    assert len(namespace.pods("adder")) == 2
+
+    answers = namespace.call("adder", count=10)
+    assert answers == {"http": [n + 1 for n in range(10)], "grpc": [n + 1 for n in range(10)], "failures": []}
+    by_headless = namespace.call("adder-headless", count=2)
+    assert by_headless == {"http": [1, 2], "grpc": [1, 2], "failures": []}
+
+    namespace.kubectl("scale", "tisvc/adder", "--replicas=3")
+    scaled = namespace.wait("adder", "Ready")
+    assert scaled["status"]["readyReplicas"] == 3
+    scale = namespace.kubectl("get", "--raw", _scale_path(namespace, "adder"))
+    assert '"replicas":3' in scale.split('"status"')[1]
+
+    namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"suspend": true}}')
+    suspended = namespace.wait("adder", "Suspended")
+    namespace.wait("adder", "Ready")
+    assert suspended["status"]["phase"] == "Suspended"
+    assert namespace.list("pods", "serving.triton-operator.dev/service=adder") == []
+    assert {s["metadata"]["name"] for s in namespace.list("services")} >= {"adder", "adder-headless"}
+
+    namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"suspend": false}}')
+    resumed = namespace.wait("adder", "Ready")
+    assert resumed["status"]["stable"] == scaled["status"]["stable"]
+    assert namespace.call("adder", value=5) == {"http": [6], "grpc": [6], "failures": []}
+
+    namespace.kubectl("delete", "tisvc/adder")
+    kinds = "deployments,replicasets,services,poddisruptionbudgets,controllerrevisions,configmaps,pods"
+    namespace.until(lambda: not _of_service(namespace, kinds, "adder"), seconds=90)
+
+
+def test_a_killed_pod_comes_back_and_the_service_answers_meanwhile(
+    namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
+    namespace.wait("adder", "Ready")
+    first, _ = namespace.pods("adder")
+    namespace.kubectl("delete", "pod", first["metadata"]["name"], "--wait=false")
+    answers = namespace.call("adder", count=20)
+    assert answers["failures"] == []
+    namespace.until(lambda: first["metadata"]["name"] not in _names(namespace.pods("adder")))
+    namespace.until(lambda: condition(namespace.get("tisvc", "adder"), "Ready")["status"] == "True")
+    assert len(namespace.pods("adder")) == 2
+
+
+def test_a_new_version_takes_over_without_a_failed_request(namespace: Namespace, images: provider.Images) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("one", add=1), model("two", add=2), service("adder", uri="configmap://one", replicas=2))
+    before = namespace.wait("adder", "Ready")
+    answers: list[dict] = []
+    over = threading.Event()
+
+    def load() -> None:
+        while not over.is_set():
+            answers.append(namespace.call("adder", value=0, count=20))
+
+    caller = threading.Thread(target=load)
+    caller.start()
+    try:
+        namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2))
+        after = namespace.wait("adder", "Ready")
+    finally:
+        over.set()
+        caller.join()
+    assert [failure for answer in answers for failure in answer["failures"]] == []
+    seen = Counter(value for answer in answers for value in answer["http"] + answer["grpc"])
+    assert set(seen) == {1, 2}
+    assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}
+    assert after["status"]["stable"]["version"] == 2
+    assert after["status"]["stable"]["name"] != before["status"]["stable"]["name"]
+    deployments = namespace.list("deployments")
+    assert _names(deployments) == {after["status"]["stable"]["name"]}
+
+
+def test_a_bad_model_beside_a_good_one_is_told_exactly_and_mended_by_a_new_spec(
+    namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(
+        model("good"),
+        model("broken", code=BROKEN),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "empty"}, "data": {"config.pbtxt": "name: 'x'"}},
+        service("good", uri="configmap://good"),
+        service("broken", uri="configmap://broken"),
+        service("empty", uri="configmap://empty"),
+        service("missing", uri="configmap://nowhere"),
+    )
+    namespace.wait("good", "Ready")
+    empty = namespace.wait("empty", "Stalled")
+    assert condition(empty, "Ready")["reason"] == "BadLayout"
+    failed = namespace.until(lambda: namespace.get("tisvc", "broken")["status"].get("lastFailure"))
+    assert failed["reason"] == "ContainerExited"
+    assert "the weights are missing" in failed["message"]
+    missing = namespace.until(lambda: namespace.get("tisvc", "missing")["status"].get("lastFailure"))
+    assert missing["reason"] == "VolumeMissing"
+    assert 'configmap "nowhere" not found' in missing["message"]
+    assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=ContainerExited")
+    assert namespace.call("good", value=1) == {"http": [2], "grpc": [2], "failures": []}
+
+    # A bad spec does not touch what serves.
+    namespace.apply(service("good", uri="configmap://broken"))
+    degraded = namespace.until(lambda: namespace.get("tisvc", "good")["status"].get("lastFailure"))
+    assert "the weights are missing" in degraded["message"]
+    assert namespace.call("good", value=1, count=5)["failures"] == []
+
+    for name in ("good", "broken", "empty", "missing"):
+        namespace.apply(service(name, uri="configmap://good"))
+    for name in ("good", "broken", "empty", "missing"):
+        body = namespace.wait(name, "Ready")
+        assert "lastFailure" not in body["status"]
+
+
+def test_two_services_of_one_name_in_two_namespaces_are_strangers(
+    namespace: Namespace, other_namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("model", add=10), service("adder", uri="configmap://model"))
+    other_namespace.apply(model("model", add=20), service("adder", uri="configmap://model"))
+    namespace.wait("adder", "Ready")
+    other_namespace.wait("adder", "Ready")
+    assert namespace.call("adder", value=1)["grpc"] == [11]
+    assert namespace.call("adder", value=1, namespace=other_namespace.name)["grpc"] == [21]
+    other_namespace.kubectl("delete", "tisvc/adder")
+    assert namespace.call("adder", value=1)["http"] == [11]
+
+
+def test_gpus_are_asked_for_and_a_model_that_stays_on_the_cpu_is_reported(
+    cluster: provider.Cluster, namespace: Namespace
+) -> None:
+    cluster.gpu_pool()
+    namespace.apply(
+        model("on-cpu", more="instance_group [ { kind: KIND_CPU } ]"),
+        model("open"),
+        service("on-cpu", uri="configmap://on-cpu", gpus=2),
+        service("on-gpu", uri="configmap://open", gpus=1),
+        service("greedy", uri="configmap://open", gpus=50),
+    )
+    namespace.wait("on-cpu", "Ready")
+    namespace.wait("on-cpu", "ServesOnCPU")
+    (pod,) = namespace.pods("on-cpu")
+    triton = next(c for c in pod["spec"]["containers"] if c["name"] == "triton")
+    assert triton["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    # No GPU is really there: that the load fails with these words shows that the operator set the kind.
+    failure = namespace.until(lambda: namespace.get("tisvc", "on-gpu")["status"].get("lastFailure"))
+    assert "KIND_GPU" in failure["message"]
+    greedy = namespace.until(lambda: namespace.get("tisvc", "greedy")["status"].get("lastFailure"))
+    assert greedy["reason"] == "InsufficientGPU"
+    assert "Insufficient nvidia.com/gpu" in greedy["message"]
+
+
+def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(
+    namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Mi"}}},
+        }
+    )
+    _fill(namespace, images.operator.by_content)
+    namespace.apply(
+        service("adder", uri="pvc://models/vision/adder", version=7),
+        service("root", uri="pvc://models/vision", version=7),
+        service("gone", uri="pvc://models/vision/adder", version=8),
+    )
+    namespace.wait("adder", "Ready")
+    assert namespace.call("adder", value=1) == {"http": [8], "grpc": [8], "failures": []}
+    root = namespace.wait("root", "Stalled")
+    assert condition(root, "Ready")["reason"] == "BadLayout"
+    assert "pvc://models/vision/adder" in condition(root, "Ready")["message"]
+    gone = namespace.wait("gone", "Stalled")
+    assert condition(gone, "Ready")["reason"] == "NoVersions"
+    assert "7" in condition(gone, "Ready")["message"]
+
+
+def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Namespace) -> None:
+    count = 6
+    namespace.apply(model("model"))
+    for round_ in range(3):
+        namespace.apply(*(service(f"s{n}", uri="configmap://model", version=1 + round_) for n in range(count)))
+        # SIGKILL for both replicas, at once, while they are at it.
+        namespace.cluster.kubectl(
+            "delete", "pods", "--all", f"--namespace={SYSTEM}", "--grace-period=0", "--force", "--wait=false"
+        )
+    for n in range(count):
+        body = namespace.wait(f"s{n}", "Ready")
+        assert body["status"]["stable"]["version"] == 3
+    assert len(namespace.list("deployments")) == count
+    assert len(namespace.list("services")) == 3 * count
+    assert len(namespace.list("poddisruptionbudgets")) == count
+
+
+def test_an_upgraded_operator_restarts_no_pod(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: object
+) -> None:
+    namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
+    namespace.wait("adder", "Ready")
+    before = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
+    generation = namespace.list("deployments")[0]["metadata"]["generation"]
+    values = chart_values(images.operator.by_name, images.triton.by_name)  # other names: other defaults
+    helm(cluster, "upgrade", "triton-operator", CHART, "--namespace", SYSTEM, "--wait", "--timeout", "120s", *values,
+         "--set", "log.format=text")  # fmt: skip
+    namespace.kubectl("scale", "tisvc/adder", "--replicas=3")  # the new one is at work
+    namespace.wait("adder", "Ready")
+    after = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
+    assert before.items() <= after.items()
+    assert namespace.list("deployments")[0]["metadata"]["generation"] == generation + 1
+    helm(cluster, "rollback", "triton-operator", "--namespace", SYSTEM, "--wait", "--timeout", "120s")
+
+
+@pytest.mark.parametrize("spec", [pytest.param({"model": {"name": "m", "uri": "s3://x/y", "version": 1}}, id="uri")])
+def test_a_wrong_spec_is_refused_at_once_in_plain_words(namespace: Namespace, spec: dict) -> None:
+    body = service("wrong", uri="configmap://model") | {"spec": spec}
+    with pytest.raises(Exception, match=r"uri must be configmap://NAME or pvc://CLAIM/path"):
+        namespace.apply(body)
+
+
+def _scale_path(namespace: Namespace, name: str) -> str:
+    group = "serving.triton-operator.dev/v1alpha1"
+    return f"/apis/{group}/namespaces/{namespace.name}/inferenceservices/{name}/scale"
+
+
+def _of_service(namespace: Namespace, kinds: str, name: str) -> list[dict]:
+    return namespace.list(kinds, f"serving.triton-operator.dev/service={name}")
+
+
+def _names(objects: list[dict]) -> set[str]:
+    return {body["metadata"]["name"] for body in objects}
+
+
+def _restarts(pod: dict) -> int:
+    return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+
+
+def _fill(namespace: Namespace, image: str) -> None:
+    """Write a model repository onto the claim, as a user's job would."""
+    files = {
+        "vision/adder/config.pbtxt": model("x")["data"]["config.pbtxt"],
+        "vision/adder/7/model.py": model("x", add=7)["data"]["model.py"],
+    }
+    program = (
+        "import json, pathlib, sys\n"
+        "for name, text in json.loads(sys.argv[1]).items():\n"
+        "    path = pathlib.Path('/data') / name\n"
+        "    path.parent.mkdir(parents=True, exist_ok=True)\n"
+        "    path.write_text(text)\n"
+    )
+    import json
+
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "fill"},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 1000,
+                    "fsGroup": 1000,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "fill",
+                        "image": image,
+                        "command": ["python", "-c", program, json.dumps(files)],
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                    }
+                ],
+                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "models"}}],
+            },
+        }
+    )
+    namespace.kubectl("wait", "pod/fill", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")

@@ -1,0 +1,132 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from triton_operator.controller.metrics import Metrics
+from triton_operator.controller.queue import Key, Priority, WorkQueue
+from triton_operator.controller.workers import DEADLINE_SECONDS, Workers
+from triton_operator.edges.errors import ApiError, Conflict, Terminal
+
+pytestmark = pytest.mark.looptime
+
+A = ("ns", "a")
+
+
+class Reconciler:
+    """Does what the test says, and notes when."""
+
+    def __init__(self, act: Callable[[Key], Awaitable[float | None]]) -> None:
+        self.act = act
+        self.times: list[float] = []
+        self.closed = False
+
+    async def reconcile(self, key: Key) -> float | None:
+        self.times.append(asyncio.get_running_loop().time())
+        return await self.act(key)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def results(metrics: Metrics) -> dict[str, float]:
+    found = {}
+    for result in ("done", "again", "error", "terminal"):
+        labels = {"result": result}
+        count = metrics.registry.get_sample_value("triton_operator_reconcile_duration_seconds_count", labels)
+        if count:
+            found[result] = count
+    return found
+
+
+async def run(act: Callable[[Key], Awaitable[float | None]], *, seconds: float) -> tuple[Reconciler, dict[str, float]]:
+    metrics = Metrics()
+    queue = WorkQueue(jitter=lambda: 0.5, observer=metrics)
+    reconciler = Reconciler(act)
+    workers = Workers(queue, reconciler, metrics, count=2)
+    queue.add(A, Priority.NORMAL)
+    await asyncio.sleep(seconds)
+    assert workers.alive == workers.count == 2
+    await workers.stop(within_seconds=1)
+    return reconciler, results(metrics)
+
+
+async def test_a_service_that_is_done_rests() -> None:
+    async def act(key: Key) -> float | None:
+        return None
+
+    reconciler, counted = await run(act, seconds=1000)
+
+    assert (reconciler.times, counted) == ([0.0], {"done": 1})
+
+
+async def test_a_service_is_looked_at_again_when_it_asks_for_it() -> None:
+    async def act(key: Key) -> float | None:
+        return 30.0
+
+    reconciler, counted = await run(act, seconds=70)
+
+    assert (reconciler.times, counted) == ([0.0, 30.0, 60.0], {"again": 3})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ApiError(status=500, reason="InternalError", message="no"), id="the API server"),
+        pytest.param(Conflict(status=409, reason="Conflict", message="no"), id="a conflict"),
+        pytest.param(KeyError("spec"), id="a mistake of ours"),
+    ],
+)
+async def test_a_failure_is_tried_again_with_growing_pauses(error: Exception) -> None:
+    async def act(key: Key) -> float | None:
+        raise error
+
+    reconciler, counted = await run(act, seconds=4)
+
+    assert (reconciler.times, counted) == ([0.0, 0.5, 1.5, 3.5], {"error": 4})
+
+
+async def test_what_the_user_must_change_is_not_tried_again() -> None:
+    async def act(key: Key) -> float | None:
+        raise Terminal("spec.model.uri: no such scheme")
+
+    reconciler, counted = await run(act, seconds=1000)
+
+    assert (reconciler.times, counted) == ([0.0], {"terminal": 1})
+
+
+async def test_a_reconcile_that_hangs_ends_at_the_deadline_and_is_tried_again() -> None:
+    async def act(key: Key) -> float | None:
+        await asyncio.Event().wait()
+        return None
+
+    reconciler, counted = await run(act, seconds=DEADLINE_SECONDS + 1)
+
+    assert reconciler.times == [0.0, DEADLINE_SECONDS + 0.5]
+    assert counted == {"error": 1}
+
+
+async def test_stopping_lets_running_reconciles_end() -> None:
+    ended: list[Key] = []
+
+    async def act(key: Key) -> float | None:
+        await asyncio.sleep(5.5)
+        ended.append(key)
+        return None
+
+    reconciler, _ = await run(act, seconds=5)
+
+    assert ended == [A]
+    assert reconciler.closed
+
+
+async def test_stopping_cancels_reconciles_that_do_not_end() -> None:
+    async def act(key: Key) -> float | None:
+        await asyncio.sleep(20)
+        return None
+
+    reconciler, counted = await run(act, seconds=5)
+
+    assert asyncio.get_running_loop().time() == 6.0
+    assert counted == {}
+    assert reconciler.closed
