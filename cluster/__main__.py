@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     pool.add_argument("--per-node", type=int, default=PER_NODE, help="GPUs of each worker (%(default)s)")
     collect = commands.add_parser("logs", help="collect what explains a failed run")
     collect.add_argument("folder", type=Path)
-    commands.add_parser("env", help="print the variables for a shell: eval \"$(python -m cluster env)\"")
+    commands.add_parser("env", help='print the variables for a shell: eval "$(python -m cluster env)"')
     commands.add_parser("tools", help="build an API server, etcd and kwok for tests without nodes; prints their folder")
     return parser
 
@@ -66,7 +66,9 @@ def _run(arguments: argparse.Namespace) -> None:
             cluster.collect_logs(arguments.folder)
         case "env":
             for name, value in cluster.environment().items():
-                print(f"export {name}={shlex.quote(value)}")
+                if name != "PATH":
+                    print(f"export {name}={shlex.quote(value)}")
+            print(f'export PATH={shlex.quote(str(cluster.tools))}:"$PATH"')
 
 
 if __name__ == "__main__":

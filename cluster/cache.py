@@ -37,11 +37,16 @@ class Cache:
             except BlockingIOError:
                 note(f"another run works in {self.root}; waiting for it")
                 fcntl.flock(handle, fcntl.LOCK_EX)
+            shutil.rmtree(self._workshops, ignore_errors=True)  # what runs that died left half made
             yield
+
+    @property
+    def _workshops(self) -> Path:
+        return self.root / "making"
 
     @contextmanager
     def published(self, target: Path) -> Iterator[Path]:
-        """Make a file or folder whole or not at all.
+        """Make a file or folder whole or not at all; the lock must be held.
 
         Args:
             target: The final path, inside the cache. What is there already is replaced.
@@ -50,20 +55,22 @@ class Cache:
             A path that does not exist yet, on the same file system; renamed to the target when the block ends well.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        with self.workshop() as workshop:
             making = workshop / target.name
             yield making
             if making.is_dir() and target.exists():
                 target.rename(workshop / "replaced")
             making.rename(target)
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
 
-    def sweep(self, folder: Path) -> None:
-        """Remove what runs that died left half made in a folder; the lock must be held."""
-        for leftover in folder.glob(".*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        """A folder on the cache's file system that goes when the block ends; the lock must be held."""
+        self._workshops.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._workshops))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def cache_from_environment(environment: Mapping[str, str]) -> Cache:

@@ -38,8 +38,10 @@ NODE_PACKAGES = (
 )
 BASE_PACKAGES = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
 # Nothing reads these in an image.
-UNUSED = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man", "usr/share/info")
-UNUSED_TRANSLATIONS = ("usr/share/locale",)
+UNUSED = (
+    *("var/cache/apt", "var/lib/apt/lists", "var/log"),
+    *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
+)
 
 
 def install_missing_packages() -> None:
@@ -83,14 +85,14 @@ def root_folder(cache: Cache, name: str, packages: tuple[str, ...], *, about_sec
     targets = run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Identifier: Packages"]
     )
-    with step(f"making a Debian root for the {name} image", about_seconds=about_seconds):
-        with cache.published(target) as making:
-            options = ["--variant=minbase", f"--cache-dir={cache.folder('debs')}", f"--include={','.join(packages)}"]
-            run(["debootstrap", *options, RELEASE, making, mirror(targets)])
-            for path in (*UNUSED, *UNUSED_TRANSLATIONS):
-                _empty(making / path)
-            for path in ("etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):
-                (making / path).unlink(missing_ok=True)
+    options = ["--variant=minbase", f"--cache-dir={cache.folder('debs')}", f"--include={','.join(packages)}"]
+    title = f"making a Debian root for the {name} image"
+    with step(title, about_seconds=about_seconds), cache.published(target) as making:
+        run(["debootstrap", *options, RELEASE, making, mirror(targets)])
+        for path in UNUSED:
+            _empty(making / path)
+        for path in ("etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):
+            (making / path).unlink(missing_ok=True)
     return target
 
 

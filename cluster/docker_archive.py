@@ -38,9 +38,7 @@ def write_archive(target: Path, images: Iterable[FileImage]) -> None:
                 config_name = f"{hashlib.sha256(config).hexdigest()}.json"
                 _add(archive, f"{layer_digest}/layer.tar", layer)
                 _add(archive, config_name, io.BytesIO(config))
-            manifest.append(
-                {"Config": config_name, "RepoTags": [image.name], "Layers": [f"{layer_digest}/layer.tar"]}
-            )
+            manifest.append({"Config": config_name, "RepoTags": [image.name], "Layers": [f"{layer_digest}/layer.tar"]})
         _add(archive, "manifest.json", io.BytesIO(json.dumps(manifest).encode()))
 
 
@@ -78,7 +76,10 @@ def _config(image: FileImage, layer_digest: str) -> dict[str, object]:
 
 def _sha256(stream: IO[bytes]) -> str:
     stream.seek(0)
-    return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes]) -> None:

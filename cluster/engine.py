@@ -3,6 +3,7 @@
 Not for: kind's clusters (`kind`), and what is in the images (`images`, `node_image`).
 """
 
+import re
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from cluster.processes import run, succeeds
 # Podman takes half of the system's process ids by itself before it reads its settings.
 MOST_PROCESSES = 32768
 MOST_FILES = 1048576
+CONTENT_TAG = re.compile(r"[:-][0-9a-f]{12}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,18 @@ class Engine:
         """Write images into one archive."""
         many = ["--multi-image-archive"] if self.name == "podman" else []
         self.run("save", *many, "--output", archive, *tags)
+
+    def remove_superseded(self, repository: str, *, keep: str) -> None:
+        """Remove a repository's images that are named by their content, but for one; those in use stay.
+
+        Args:
+            repository: `localhost/name`.
+            keep: The full name of the image that stays.
+        """
+        names = self.run("images", "--filter", f"reference={repository}", "--format", "{{.Repository}}:{{.Tag}}")
+        for name in names.split():
+            if CONTENT_TAG.search(name) and name.startswith(f"{repository}:") and name != keep:
+                self.succeeds("rmi", name)
 
     def containers(self, label: str) -> dict[str, bool]:
         """The containers with a label: name → whether it runs."""

@@ -63,6 +63,7 @@ def build_base_image(cache: Cache, engine: Engine) -> str | None:
     if not engine.has_image(name):
         with step("making the base image", about_seconds=10):
             engine.import_folder(root, name)
+        engine.remove_superseded(name.split(":")[0], keep=name)
     return name
 
 
@@ -107,6 +108,7 @@ def _build(engine: Engine, context: Path, recipe: Path, image: Image, base: str 
             arguments={"BASE": base} if base else {},
             secrets=secrets,
         )
+    engine.remove_superseded(image.by_content.split(":")[0], keep=image.by_content)
 
 
 @contextmanager

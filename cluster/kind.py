@@ -19,8 +19,10 @@ from cluster.images import Images
 from cluster.processes import ClusterError, CommandFailed, run
 from cluster.progress import note, step
 
-# With Docker the official node image is pulled.
-OFFICIAL_NODE_IMAGE = "docker.io/kindest/node:v1.34.4"
+# With Docker the official node image is pulled: the one that kind 0.33.0 was released with.
+OFFICIAL_NODE_IMAGE = (
+    "docker.io/kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"
+)
 CREATED_PATIENCE_SECONDS = 120
 HEALED_PATIENCE_SECONDS = 90
 
@@ -98,6 +100,8 @@ class KindCluster:
             for image in images.OUR_REPOSITORIES:
                 if found := sorted(set(self.engine.run("images", "--quiet", "--filter", f"reference={image}").split())):
                     self.engine.run("rmi", "--force", *found)
+            if self.engine.name == "podman":
+                self.engine.run("image", "prune", "--force")  # the stages of our builds have no names
             shutil.rmtree(self.cache.root)
 
     def load(self, extra: Sequence[str] = ()) -> Images:
@@ -125,6 +129,8 @@ class KindCluster:
     def _prepare(self) -> None:
         self._write_engine_settings()
         if self.engine.name == "podman":
+            if os.geteuid() != 0:
+                raise ClusterError("no Docker engine answers, and with Podman the cluster needs root: run this as root")
             debian.install_missing_packages()
             Path("/lib/modules").mkdir(parents=True, exist_ok=True)  # kind mounts it, Podman wants it to exist
         self.tools.mkdir(parents=True, exist_ok=True)
@@ -177,7 +183,8 @@ class KindCluster:
             self.engine.run("network", "create", "--subnet", block, self.name)
         config = self.folder / "kind.yaml"
         config.write_text(yaml.safe_dump(self._config(), sort_keys=False))
-        command = [self.tools / "kind", "create", "cluster", "--name", self.name, "--image", image, "--config", config]
+        command: list[str | Path] = [self.tools / "kind", "create", "cluster", "--name", self.name]
+        command += ["--image", image, "--config", config]
         with step(f"creating cluster {self.name}", about_seconds=40):
             run([*command, "--kubeconfig", self.kubeconfig], environment=self.environment(), timeout_seconds=600)
         self._wait(CREATED_PATIENCE_SECONDS)
@@ -191,7 +198,8 @@ class KindCluster:
         """Done by the engine alone, so that it works without the tools and on what a crash left."""
         self._made.unlink(missing_ok=True)
         if nodes := self.nodes():
-            self.engine.run("rm", "--force", "--volumes", *nodes)
+            at_once = ["--time", "0"] if self.engine.name == "podman" else []
+            self.engine.run("rm", "--force", "--volumes", *at_once, *nodes)
         for node in (f"{self.name}-{suffix}" for suffix in ("control-plane", "worker", "worker2")):
             if volumes := self.engine.run("volume", "ls", "--quiet", "--filter", f"label={node}").split():
                 self.engine.run("volume", "rm", "--force", *volumes)
@@ -224,8 +232,8 @@ class KindCluster:
             archive = self.folder / "images.tar"
             archive.unlink(missing_ok=True)
             self.engine.save([name for names in missing for name in names], archive)
-            command = [self.tools / "kind", "load", "image-archive", "--name", self.name, "--nodes", ",".join(workers)]
-            run([*command, archive], environment=self.environment(), timeout_seconds=600)
+            command: list[str | Path] = [self.tools / "kind", "load", "image-archive", "--name", self.name]
+            run([*command, "--nodes", ",".join(workers), archive], environment=self.environment(), timeout_seconds=600)
             archive.unlink()
 
     def _image_names(self, node: str) -> set[str]:

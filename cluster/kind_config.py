@@ -6,6 +6,8 @@ Not for: what a node does with it (cluster/node).
 from pathlib import Path
 from typing import Any
 
+from cluster.processes import ClusterError
+
 # RFC 2544 benchmark space: no user's network uses it.
 POD_RANGE = "198.18.0.0/17"
 SERVICE_RANGE = "198.19.0.0/16"
@@ -58,4 +60,7 @@ def free_node_range(taken: str) -> str:
     Args:
         taken: Text in which the ranges of all networks occur.
     """
-    return next((block for block in NODE_RANGES if block not in taken), NODE_RANGES[0])
+    for block in NODE_RANGES:
+        if block not in taken:
+            return block
+    raise ClusterError("no network is free for another cluster: remove one (`podman network ls` lists them)")

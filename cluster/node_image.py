@@ -35,10 +35,10 @@ def build_node_image(cache: Cache, engine: Engine) -> str:
     programs = tools.build(cache, tools.NODE_TOOLS)
     programs["pause"] = tools.build_pause(cache, HERE / "pause")
     root = debian.root_folder(cache, "node", debian.NODE_PACKAGES, about_seconds=90)
-    with step("building the node image", about_seconds=30), cache.published(cache.root / "node-context") as context:
+    with step("building the node image", about_seconds=30), cache.workshop() as context:
         _fill(context, root, programs)
         engine.build(context, containerfile=HERE / "Containerfile", tags=[name], arguments={}, secrets={})
-        shutil.rmtree(context / "root")
+    engine.remove_superseded(name.split(":")[0], keep=name)
     return name
 
 
@@ -76,10 +76,7 @@ def image_names(listed: str) -> dict[str, str]:
 def _write_images(folder: Path, root: Path, programs: dict[str, Path], names: dict[str, str]) -> None:
     docker_archive.write_archive(
         folder / "control-plane.tar",
-        [
-            FileImage(names[program], {f"/usr/local/bin/{program}": programs[program]})
-            for program in ON_CONTROL_PLANE
-        ],
+        [FileImage(names[program], {f"/usr/local/bin/{program}": programs[program]}) for program in ON_CONTROL_PLANE],
     )
     docker_archive.write_archive(
         folder / "common.tar",

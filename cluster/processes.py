@@ -5,8 +5,7 @@ Not for: deciding what to run.
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -71,16 +70,3 @@ def succeeds(argv: Sequence[str | Path], *, environment: Mapping[str, str] | Non
     except CommandFailed:
         return False
     return True
-
-
-def wait_until(what: str, condition: Callable[[], bool], *, timeout_seconds: float, every_seconds: float = 0.5) -> None:
-    """Ask again and again until a condition holds.
-
-    Raises:
-        ClusterError: It did not hold in time.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise ClusterError(f"{what}: not after {timeout_seconds:.0f} s")
-        time.sleep(every_seconds)

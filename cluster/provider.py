@@ -4,6 +4,7 @@ Not for: how each is made (`kind`).
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,18 +103,20 @@ class GivenCluster:
 def current(environment: Mapping[str, str] | None = None) -> Cluster:
     """The cluster that the environment asks for.
 
-    A cluster is given when TRITON_OPERATOR_CLUSTER is `given`, or when KUBECONFIG names another file than the one of
-    the kind cluster. KUBECONFIG in the environment is a decision; the default ~/.kube/config is not.
+    A cluster is given when TRITON_OPERATOR_CLUSTER is `given`, or when KUBECONFIG names a file that is not
+    ours. KUBECONFIG in the environment is a decision; the default ~/.kube/config is not.
 
     Raises:
         ClusterError: The settings do not fit together.
     """
     variables = os.environ if environment is None else environment
     name = variables.get("TRITON_OPERATOR_CLUSTER_NAME") or DEFAULT_NAME
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name):
+        raise ClusterError(f"TRITON_OPERATOR_CLUSTER_NAME={name}: at most 40 lower case letters, digits and dashes")
     cache = cache_from_environment(variables)
     kubeconfig = variables.get("KUBECONFIG", "")
-    ours = cache.root / "clusters" / name / "kubeconfig"
-    wanted = variables.get("TRITON_OPERATOR_CLUSTER") or ("given" if kubeconfig not in ("", str(ours)) else "kind")
+    ours = not kubeconfig or Path(kubeconfig).is_relative_to(cache.root)
+    wanted = variables.get("TRITON_OPERATOR_CLUSTER") or ("kind" if ours else "given")
     if wanted == "given":
         return _given(variables, kubeconfig)
     if wanted != "kind":

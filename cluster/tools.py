@@ -88,9 +88,7 @@ def check_go() -> None:
         raise ClusterError(f"the tools are built from Go modules: install Go {wanted} or newer") from missing
     found = re.match(r"go(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < OLDEST_GO:
-        raise ClusterError(
-            f"Go {version.strip()} is too old to fetch its own successors: install Go {wanted} or newer"
-        )
+        raise ClusterError(f"Go {version.strip()} is too old to fetch its own successors: install Go {wanted} or newer")
 
 
 def build(cache: Cache, wanted: Iterable[Tool]) -> dict[str, Path]:

@@ -201,7 +201,7 @@ def step(title: str) -> None:
 
 def kubectl(cluster: Cluster, *words: str | Path, namespace: str = NAMESPACE) -> str:
     """Run kubectl in the demo's namespace."""
-    return cluster.kubectl(*words, f"--namespace={namespace}")
+    return cluster.kubectl(f"--namespace={namespace}", *words)
 
 
 def helm(cluster: Cluster, *words: str | Path) -> str:

@@ -58,7 +58,7 @@ class Namespace:
 
     def kubectl(self, *words: str, stdin: bytes | None = None) -> str:
         """Run kubectl in this namespace."""
-        return self.cluster.kubectl(*words, f"--namespace={self.name}", stdin=stdin)
+        return self.cluster.kubectl(f"--namespace={self.name}", *words, stdin=stdin)
 
     def apply(self, *objects: Json) -> None:
         """Apply objects, as `kubectl apply -f` does."""
@@ -69,7 +69,7 @@ class Namespace:
         body: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
         return body
 
-    def list(self, kind: str, selector: str = "") -> list[Json]:
+    def listed(self, kind: str, selector: str = "") -> list[Json]:
         """List objects."""
         words = ["get", kind, "--output=json", *([f"--selector={selector}"] if selector else [])]
         items: list[Json] = json.loads(self.kubectl(*words))["items"]
@@ -77,7 +77,7 @@ class Namespace:
 
     def pods(self, service: str) -> list[Json]:
         """List the pods of a service that are not going away."""
-        listed = self.list("pods", f"serving.triton-operator.dev/service={service}")
+        listed = self.listed("pods", f"serving.triton-operator.dev/service={service}")
         return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
 
     def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:

@@ -37,8 +37,8 @@ def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
     suspended = namespace.wait("adder", "Suspended")
     namespace.wait("adder", "Ready")
     assert suspended["status"]["phase"] == "Suspended"
-    assert namespace.list("pods", "serving.triton-operator.dev/service=adder") == []
-    assert {s["metadata"]["name"] for s in namespace.list("services")} >= {"adder", "adder-headless"}
+    assert namespace.listed("pods", "serving.triton-operator.dev/service=adder") == []
+    assert {s["metadata"]["name"] for s in namespace.listed("services")} >= {"adder", "adder-headless"}
 
     namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"suspend": false}}')
     resumed = namespace.wait("adder", "Ready")
@@ -90,7 +90,7 @@ def test_a_new_version_takes_over_without_a_failed_request(namespace: Namespace,
     assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}
     assert after["status"]["stable"]["version"] == 2
     assert after["status"]["stable"]["name"] != before["status"]["stable"]["name"]
-    deployments = namespace.list("deployments")
+    deployments = namespace.listed("deployments")
     assert _names(deployments) == {after["status"]["stable"]["name"]}
 
 
@@ -210,9 +210,9 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Nam
     for n in range(count):
         body = namespace.wait(f"s{n}", "Ready")
         assert body["status"]["stable"]["version"] == 3
-    assert len(namespace.list("deployments")) == count
-    assert len(namespace.list("services")) == 3 * count
-    assert len(namespace.list("poddisruptionbudgets")) == count
+    assert len(namespace.listed("deployments")) == count
+    assert len(namespace.listed("services")) == 3 * count
+    assert len(namespace.listed("poddisruptionbudgets")) == count
 
 
 def test_an_upgraded_operator_restarts_no_pod(
@@ -221,7 +221,7 @@ def test_an_upgraded_operator_restarts_no_pod(
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
     before = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
-    generation = namespace.list("deployments")[0]["metadata"]["generation"]
+    generation = namespace.listed("deployments")[0]["metadata"]["generation"]
     values = chart_values(images.operator.by_name, images.triton.by_name)  # other names: other defaults
     helm(cluster, "upgrade", "triton-operator", CHART, "--namespace", SYSTEM, "--wait", "--timeout", "120s", *values,
          "--set", "log.format=text")  # fmt: skip
@@ -229,7 +229,7 @@ def test_an_upgraded_operator_restarts_no_pod(
     namespace.wait("adder", "Ready")
     after = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
     assert before.items() <= after.items()
-    assert namespace.list("deployments")[0]["metadata"]["generation"] == generation + 1
+    assert namespace.listed("deployments")[0]["metadata"]["generation"] == generation + 1
     helm(cluster, "rollback", "triton-operator", "--namespace", SYSTEM, "--wait", "--timeout", "120s")
 
 
@@ -246,7 +246,7 @@ def _scale_path(namespace: Namespace, name: str) -> str:
 
 
 def _of_service(namespace: Namespace, kinds: str, name: str) -> list[dict]:
-    return namespace.list(kinds, f"serving.triton-operator.dev/service={name}")
+    return namespace.listed(kinds, f"serving.triton-operator.dev/service={name}")
 
 
 def _names(objects: list[dict]) -> set[str]:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import yaml
+from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
 from triton_operator.api import names
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     logs.configure(settings.log)
     try:
         asyncio.run(process.run(settings, _reconciler))
-    except (process.Unfit, process.Deposed, KopfEnded, ApiError) as error:
+    except (process.Unfit, process.Deposed, KopfEnded, ApiError, OSError, ConfigException) as error:
         _log.error("Ending: %s%s", error, f": {error.__cause__}" if error.__cause__ else "")
         return 1
     return 0

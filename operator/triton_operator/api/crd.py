@@ -16,8 +16,9 @@ from triton_operator.api.status import InferenceServiceStatus
 
 _NAME_RULE = cel(
     f"size(self.metadata.name) <= {MAX_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    f"metadata.name must have at most {MAX_NAME_LENGTH} characters: lower-case letters, digits and '-', beginning with a"
-    " letter and ending with a letter or digit; it becomes the name of a Service",
+    f"metadata.name must have at most {MAX_NAME_LENGTH} characters: lower-case letters, digits and '-', beginning with"
+    " a letter and ending with a letter or digit; it becomes the name of a Service",
+    field_path=".metadata.name",
 )
 
 
@@ -56,7 +57,8 @@ def custom_resource_definition() -> Json:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": INFERENCE_SERVICE.kind},
-            "metadata": {"type": "object"},
+            # The rule speaks first: this bound is the API server's own for every object.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
             "spec": structural_schema(InferenceServiceSpec),
             "status": status,
         },
@@ -97,9 +99,16 @@ def custom_resource_definition() -> Json:
     }
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes out what stands in several places, for readers and for tools without YAML aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def print_crd() -> str:
     """Print the CustomResourceDefinition as YAML, byte for byte the same each time."""
-    text: str = yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120, allow_unicode=True)
+    text: str = yaml.dump(custom_resource_definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
     return f"# Generated from operator/triton_operator/api by `make crds`; do not edit.\n{text}"
 
 

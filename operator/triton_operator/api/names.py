@@ -57,6 +57,7 @@ DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 EVENT = Kind("events.k8s.io", "v1", "Event", "events")
+POD_EVENT = Kind("", "v1", "Event", "events")  # what the kubelet writes about pods
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
 # What the operator writes, in the order a listing shows them; each carries LABEL_MANAGED_BY.

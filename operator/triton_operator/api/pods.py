@@ -7,11 +7,30 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from triton_operator.api.fields import ApiModel, DnsLabel, DnsName, LabelKey, LabelValue, Quantity, TextQuantity
-from triton_operator.api.schema import ATOMIC, cel, rules
+from triton_operator.api.fields import (
+    DNS_NAME_PATTERN,
+    ApiModel,
+    DnsName,
+    LabelKey,
+    LabelValue,
+    Quantity,
+)
+from triton_operator.api.schema import ATOMIC, cel, literal, plain, rules
 
 Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
-ConfigKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+ConfigKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+        json_schema_extra=plain("must be a key: letters, digits, '-', '_' and '.', not beginning with '..'"),
+    ),
+]
+
+
+EXTENDED_RESOURCE_PATTERN = rf"^{DNS_NAME_PATTERN}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+ResourceName = Annotated[str, Field(pattern=rf"^(cpu|memory|ephemeral-storage)$|{EXTENDED_RESOURCE_PATTERN}")]
 
 
 class LocalReference(ApiModel):
@@ -34,7 +53,16 @@ class FieldReference(ApiModel):
     field_path: str = Field(
         min_length=1,
         max_length=256,
-        pattern=r"^(metadata\.(name|namespace|uid)|metadata\.(labels|annotations)\['[^']{1,200}'\]|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$",
+        pattern=(
+            r"^(metadata\.(name|namespace|uid)|metadata\.(labels|annotations)\['([a-z0-9]([-a-z0-9]*[a-z0-9])?"
+            r"(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?'\]"
+            r"|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$"
+        ),
+        json_schema_extra=plain(
+            "fieldPath must be metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY'],"
+            " metadata.annotations['KEY'], spec.nodeName, spec.serviceAccountName, status.hostIP, status.hostIPs,"
+            " status.podIP or status.podIPs"
+        ),
         description="Path of the field, such as metadata.name or status.podIP.",
     )
 
@@ -62,10 +90,26 @@ class EnvironmentVariable(ApiModel):
     name: str = Field(
         min_length=1,
         max_length=256,
-        pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$",
+        pattern=r"^\.?[-_a-zA-Z][-._a-zA-Z0-9]*$",
         description="Name of the variable.",
+        json_schema_extra=plain(
+            "the name of an environment variable must be of letters, digits, '_', '-' and '.', and must not begin with"
+            " a digit or '..'"
+        )
+        | rules(
+            cel(
+                "!self.startsWith('TRITON_OPERATOR_')",
+                "environment variables TRITON_OPERATOR_* are the operator's: choose another name",
+            )
+        ),
     )
-    value: str | None = Field(default=None, max_length=8192, description="Its value. Default: the empty string.")
+    value: str | None = Field(
+        default=None,
+        max_length=4096,
+        pattern=r"^[^\x00]*$",
+        json_schema_extra=plain("the value of an environment variable must not hold the character NUL: remove it"),
+        description="Its value. Default: the empty string.",
+    )
     value_from: ValueSource | None = Field(default=None, description="Where its value comes from, instead of `value`.")
 
     model_config = ConfigDict(
@@ -78,25 +122,61 @@ class EnvironmentVariable(ApiModel):
     )
 
 
-Resources = Annotated[dict[LabelKey, Quantity], Field(max_length=16)]
+Resources = dict[ResourceName, Quantity]
+# Not hugepages-*: they are of no use without a volume of them.
+_RESOURCES = rules(
+    cel(
+        "self.all(key, key in ['cpu', 'memory', 'ephemeral-storage'] || (size(key) <= 128"
+        " && !key.contains('kubernetes.io/') && !key.startsWith('requests.')"
+        f" && key.matches({literal(EXTENDED_RESOURCE_PATTERN)})))",
+        "resources are cpu, memory, ephemeral-storage and extended resources such as rdma/hca",
+    ),
+    cel(
+        "self.all(key, !key.contains('/') || string(self[key]).matches('^[0-9]+$'))",
+        "the quantity of an extended resource in requests and limits must be a whole number, such as 1",
+    ),
+)
 
 
 class ResourceRequirements(ApiModel):
     """Compute resources of the Triton container, GPUs excepted (they are in spec.gpu)."""
 
     requests: Resources | None = Field(
-        default=None, description="What the scheduler sets aside, such as {cpu: 2, memory: 4Gi}."
+        default=None,
+        max_length=16,
+        json_schema_extra=_RESOURCES,
+        description="What the scheduler sets aside, such as {cpu: 2, memory: 4Gi}.",
     )
     limits: Resources | None = Field(
         default=None,
+        max_length=16,
+        json_schema_extra=_RESOURCES,
         description="What the container may use at most. sharedMemory counts against the memory limit.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.requests) || !has(self.limits) || self.requests.all(key, !(key in self.limits)"
+                " || !isQuantity(string(self.requests[key])) || !isQuantity(string(self.limits[key]))"
+                " || quantity(string(self.requests[key])).compareTo(quantity(string(self.limits[key]))) <= 0)",
+                "requests must not exceed limits: lower the request, or raise the limit",
+                field_path=".requests",
+            ),
+            cel(
+                "!has(self.requests) || self.requests.all(key, !key.contains('/') || (has(self.limits)"
+                " && key in self.limits && string(self.requests[key]) == string(self.limits[key])))",
+                "an extended resource belongs in limits: remove it from requests, or give the same number in both",
+                field_path=".requests",
+            ),
+        )
     )
 
 
 class Toleration(ApiModel):
     """A taint that the pods tolerate."""
 
-    key: str | None = Field(default=None, max_length=317, description="Key of the taint. Default: every key.")
+    key: LabelKey | None = Field(default=None, description="Key of the taint. Default: every key.")
     operator: Literal["Exists", "Equal"] | None = Field(
         default=None, description="Exists takes any value, Equal takes `value`. Default: Equal."
     )
@@ -113,7 +193,7 @@ class Toleration(ApiModel):
                 "a toleration with operator Exists takes no value: remove value, or use operator Equal",
             ),
             cel(
-                "has(self.key) && self.key != '' || (has(self.operator) && self.operator == 'Exists')",
+                "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
                 "a toleration without key needs operator Exists",
             ),
             cel(
@@ -145,7 +225,7 @@ class NodeRequirement(ApiModel):
             ),
             cel(
                 "!(self.operator in ['Gt', 'Lt']) || (has(self.values) && size(self.values) == 1"
-                " && self.values[0].matches('^[0-9]+$'))",
+                " && self.values[0].matches('^[0-9]{1,18}$'))",
                 "operators Gt and Lt take exactly one whole number in values",
             ),
         )
@@ -183,92 +263,6 @@ class NodeAffinity(ApiModel):
     )
     preferred_during_scheduling_ignored_during_execution: list[PreferredNodes] | None = Field(
         default=None, max_length=16, json_schema_extra=ATOMIC, description="Nodes that pods prefer."
-    )
-
-
-class ConfigMapVolume(ApiModel):
-    """Files from a ConfigMap."""
-
-    name: DnsName = Field(description="Name of the ConfigMap.")
-    optional: bool | None = Field(default=None, description="Whether pods start without it. Default: false.")
-
-
-class SecretVolume(ApiModel):
-    """Files from a Secret."""
-
-    secret_name: DnsName = Field(description="Name of the Secret.")
-    optional: bool | None = Field(default=None, description="Whether pods start without it. Default: false.")
-
-
-class EmptyDirectory(ApiModel):
-    """Scratch space that lives as long as the pod."""
-
-    medium: Literal["Memory"] | None = Field(default=None, description="Memory, or the node's disk when left out.")
-    size_limit: TextQuantity | None = Field(default=None, description="How much it may hold, such as 1Gi.")
-
-
-class ClaimVolume(ApiModel):
-    """A PersistentVolumeClaim of the namespace."""
-
-    claim_name: DnsName = Field(description="Name of the claim.")
-    read_only: bool | None = Field(default=None, description="Mount it read-only. Default: false.")
-
-
-class Volume(ApiModel):
-    """A volume of the pods; exactly one source is given."""
-
-    name: DnsLabel = Field(description="Name that volumeMounts use.")
-    config_map: ConfigMapVolume | None = Field(default=None, description="Files from a ConfigMap.")
-    secret: SecretVolume | None = Field(default=None, description="Files from a Secret.")
-    empty_dir: EmptyDirectory | None = Field(default=None, description="Scratch space.")
-    persistent_volume_claim: ClaimVolume | None = Field(default=None, description="A claim.")
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "[has(self.configMap), has(self.secret), has(self.emptyDir), has(self.persistentVolumeClaim)]"
-                ".exists_one(x, x)",
-                "a volume takes exactly one of configMap, secret, emptyDir and persistentVolumeClaim",
-            ),
-            cel(
-                "!(self.name in ['models', 'source', 'shm', 'tmp'])",
-                "volume names models, source, shm and tmp are the operator's: choose another",
-                field_path=".name",
-            ),
-        )
-    )
-
-
-class VolumeMount(ApiModel):
-    """Where a volume appears in the Triton container."""
-
-    name: DnsLabel = Field(description="Name of an entry of volumes.")
-    mount_path: str = Field(min_length=1, max_length=512, description="Absolute path in the container.")
-    sub_path: str | None = Field(default=None, max_length=512, description="Path within the volume. Default: its root.")
-    read_only: bool | None = Field(default=None, description="Mount it read-only. Default: false.")
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "self.mountPath.startsWith('/') && !self.mountPath.contains(':')"
-                " && !self.mountPath.split('/').exists(part, part == '..')",
-                "mountPath must be an absolute path without '..' and ':'",
-                field_path=".mountPath",
-            ),
-            cel(
-                "!['/models', '/source', '/dev', '/tmp', '/proc', '/sys'].exists(own,"
-                " self.mountPath == own || self.mountPath.startsWith(own + '/')) && self.mountPath != '/'",
-                "mountPath must not be / or lie at or below /models, /source, /dev, /tmp, /proc or /sys: the pod needs"
-                " them itself",
-                field_path=".mountPath",
-            ),
-            cel(
-                "!has(self.subPath) || (!self.subPath.startsWith('/')"
-                " && !self.subPath.split('/').exists(part, part == '..'))",
-                "subPath must be a relative path without '..'",
-                field_path=".subPath",
-            ),
-        )
     )
 
 

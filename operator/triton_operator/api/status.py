@@ -20,6 +20,9 @@ STALLED = "Stalled"
 SUSPENDED = "Suspended"
 SERVES_ON_CPU = "ServesOnCPU"
 
+MAX_INTEGER = 2**53 - 1  # JSON keeps whole numbers up to here
+MAX_PODS = 2**31 - 1
+
 
 class Condition(ApiModel):
     """One observation of the service's state, as in every Kubernetes API."""
@@ -35,7 +38,10 @@ class Condition(ApiModel):
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
     observed_generation: int = Field(
-        ge=0, description="Generation that the condition describes.", json_schema_extra={"format": "int64"}
+        ge=0,
+        le=MAX_INTEGER,
+        description="Generation that the condition describes.",
+        json_schema_extra={"format": "int64"},
     )
     last_transition_time: str = Field(
         description="When status last changed.", max_length=64, json_schema_extra={"format": "date-time"}
@@ -48,9 +54,11 @@ class RevisionStatus(ApiModel):
     """A revision and its pods."""
 
     name: str = Field(max_length=63, description="Name of the revision, and of its Deployment and Service.")
-    version: int = Field(ge=1, description="Model version that it serves.", json_schema_extra={"format": "int64"})
-    replicas: int = Field(ge=0, description="Pods that it has.")
-    ready: int = Field(ge=0, description="Pods that are ready.")
+    version: int = Field(
+        ge=1, le=MAX_INTEGER, description="Model version that it serves.", json_schema_extra={"format": "int64"}
+    )
+    replicas: int = Field(ge=0, le=MAX_PODS, description="Pods that it has.")
+    ready: int = Field(ge=0, le=MAX_PODS, description="Pods that are ready.")
     weight: int = Field(ge=0, le=100, description="Share of the requests it gets, in percent: its share of ready pods.")
 
 
@@ -78,7 +86,7 @@ class InferenceServiceStatus(ApiModel):
     """What the operator made of the spec."""
 
     observed_generation: int = Field(
-        default=-1, description="Generation that this status describes. -1: not looked at yet."
+        default=-1, ge=-1, le=MAX_INTEGER, description="Generation that this status describes. -1: not looked at yet."
     )
     phase: Literal["Pending", "Loading", "Ready", "Updating", "Degraded", "Failed", "Suspended"] | None = Field(
         default=None, description="One word for people. Programs read conditions."
@@ -86,8 +94,8 @@ class InferenceServiceStatus(ApiModel):
     conditions: list[Condition] | None = Field(
         default=None, max_length=16, json_schema_extra=keyed_by("type"), description="Observations, one per type."
     )
-    replicas: int | None = Field(default=None, ge=0, description="Pods in service, for /scale.")
-    ready_replicas: int | None = Field(default=None, ge=0, description="Pods in service that are ready.")
+    replicas: int | None = Field(default=None, ge=0, le=MAX_PODS, description="Pods in service, for /scale.")
+    ready_replicas: int | None = Field(default=None, ge=0, le=MAX_PODS, description="Pods in service that are ready.")
     selector: str | None = Field(default=None, max_length=512, description="Labels of the pods in service, for /scale.")
     stable: RevisionStatus | None = Field(default=None, description="The revision that serves.")
     canary: RevisionStatus | None = Field(default=None, description="The revision on its way to become stable.")

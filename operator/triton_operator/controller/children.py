@@ -60,7 +60,7 @@ class Writer:
         except Invalid as error:
             return Problem("Refused", f"the API server refuses the {kind.kind}: {error.message}")
         except Forbidden as error:
-            return Problem("Forbidden", f"the API server forbids the {kind.kind}: {error.message}")
+            return _forbidden(kind, error)
 
     async def remember(self, body: Json) -> Problem | None:
         """Write the record; the resourceVersion that was read is the precondition, which fences a deposed leader.
@@ -82,6 +82,8 @@ class Writer:
             try:
                 self._saw(kind, await self._kube.create(body, kind=kind))
                 return None
+            except Forbidden as error:
+                return _forbidden(kind, error)
             except AlreadyExists:
                 live = await self._kube.get(kind, namespace=key[0], name=key[1])
         if live is None:
@@ -130,6 +132,17 @@ class Writer:
     def _saw(self, kind: Kind, written: Json) -> None:
         self._store.saw(written)
         self._observer.applied(kind, changed=True)
+
+
+def _forbidden(kind: Kind, error: Forbidden) -> Problem:
+    """Tell a quota, a policy or a missing permission from a namespace that is going away.
+
+    Raises:
+        Waits: the namespace is going away, and the service with it.
+    """
+    if "being terminated" in error.message:
+        raise Waits from error
+    return Problem("Forbidden", f"the API server forbids the {kind.kind}: {error.message}")
 
 
 def _foreign(kind: Kind, body: Json, live: Json) -> Problem | None:

@@ -65,6 +65,7 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[BaseException | None] = loop.create_future()
     stops: list[Callable[[], object]] = []
+    unwanted = threading.Event()
 
     def finish(error: BaseException | None) -> None:
         if not ended.done():
@@ -77,6 +78,8 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
         stop = asyncio.Event()
         inner = asyncio.get_running_loop()
         stops.append(lambda: inner.call_soon_threadsafe(stop.set))
+        if unwanted.is_set():  # asked after `stops` has its entry: whoever sets it afterwards finds the entry
+            return
         await kopf.operator(
             registry=_registry(deliver),
             settings=kopf_settings(watch),
@@ -100,6 +103,7 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
     try:
         error = await asyncio.shield(ended)
     except asyncio.CancelledError:
+        unwanted.set()
         for stop in stops:
             with suppress(RuntimeError):  # Kopf's loop may have ended by itself
                 stop()
@@ -120,6 +124,7 @@ def kopf_settings(watch: Watch) -> kopf.OperatorSettings:
     settings.networking.request_timeout = CALL_SECONDS
     settings.queueing.worker_limit = None
     settings.queueing.idle_timeout = 1.0  # the task of an object; our handlers never sleep
+    settings.queueing.exit_timeout = 0.0  # they have nothing to finish when Kopf ends
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     for kind in KINDS:

@@ -54,7 +54,7 @@ class KindReader:
         """Forget a service that has gone."""
         for place in [place for place in self._tasks if place[0] == key]:
             self._tasks.pop(place).cancel()
-            self._answers.pop(place, None)
+        self._answers = {place: kinds for place, kinds in self._answers.items() if place[0] != key}
 
     async def close(self) -> None:
         """Stop asking."""

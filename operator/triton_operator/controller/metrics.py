@@ -32,7 +32,8 @@ class Metrics:
     """Counts what the operator does; also the observer of the queue and of the API client."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a time stamp beside every counter, which nobody reads
+        # A time stamp beside every counter, which nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no types
         self.registry = registry = CollectorRegistry()
         self._depth = Gauge(f"{_PREFIX}_queue_depth", "Services that wait to be looked at.", registry=registry)
         self._oldest = Gauge(

@@ -149,6 +149,7 @@ class Process:
         stop = asyncio.create_task(stopped.wait(), name="stop")
         _log.info("Waiting to lead")
         if await _first(self._lease.acquire(), stop) is stop:
+            await self._lease.release()  # it may just have been taken
             return
         _log.info("Leading")
         self._leading = True

@@ -11,10 +11,12 @@ from typing import Any
 
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
+from triton_operator.controller import logs
 from triton_operator.controller.children import Observer, Waits, Writer
 from triton_operator.controller.kinds import KindReader
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
+from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
 from triton_operator.core.record import KEY, encode
@@ -61,6 +63,7 @@ class Reconciler:
         self._store = store
         self._settings = settings
         self._writer = Writer(kube, store, observer)
+        self._words = Words(kube)
         self._kinds = KindReader(wake)
         self._clock = clock
         self._instance = instance
@@ -81,7 +84,8 @@ class Reconciler:
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._kinds.forget(key)
             return None
-        world = await gather(self._kube, self._store, self._settings, service, now=self._clock())
+        logs.bind(generation=service["metadata"]["generation"])
+        world = await gather(self._kube, self._store, self._settings, self._words, service, now=self._clock())
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
         try:

@@ -13,6 +13,7 @@ from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
+from triton_operator.controller.words import Words
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_object
 from triton_operator.core.world import Fleet, World
@@ -22,13 +23,14 @@ from triton_operator.resources.children import record_name
 Json = dict[str, Any]
 
 
-async def gather(kube: Kube, store: Store, settings: Settings, service: Json, *, now: float) -> World:
+async def gather(kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, now: float) -> World:
     """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
 
     Args:
         kube: the API server.
         store: what the watches have shown.
         settings: the operator's settings.
+        words: reads what the pods' status leaves out.
         service: the InferenceService.
         now: seconds since the epoch.
 
@@ -46,7 +48,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, service: Json, *,
     endpoints: dict[str, int] | None = None
     if is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
-        pods = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
+        pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
         fleets = {revision: _with_ending(revision, fleet, pods) for revision, fleet in fleets.items()}
         if len(fleets) > 1:
             selector = f"kubernetes.io/service-name={name}"

@@ -17,11 +17,11 @@ from triton_operator.api.names import (
 )
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, READY, RECONCILING, STALLED
-from triton_operator.core.conditions import Situation, announcements, status, timestamp
+from triton_operator.core.conditions import Situation, announcements, ready, status, timestamp
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision, render, revision_name, to_data
-from triton_operator.core.rollout import NOTHING, advance, aim, deadline, recover, share_out
+from triton_operator.core.rollout import NOTHING, advance, aim, deadline, recover, share_out, timed
 from triton_operator.core.world import Announcement, Failure, Plan, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
@@ -64,6 +64,8 @@ def decide(world: World) -> Plan:
         failure=failure,
         refusal=_refusal(world),
     )
+    record = timed(world, record, target.name, settled=ready(situation)[0] == "True")
+    situation = replace(situation, record=record)
     built = status(situation)
     return Plan(
         record=record,
@@ -86,8 +88,8 @@ def _shares(world: World, record: Record, target: str, desired: int) -> dict[str
         return dict.fromkeys({*world.fleets, target}, 0)
     if record.resuming and record.stable is not None and record.stable in world.revisions:
         return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
-    ready = world.fleets.get(target, NOTHING).ready
-    arrived = min(ready, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
+    able = world.fleets.get(target, NOTHING).ready
+    arrived = min(able, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
     return share_out(target, desired=desired, stable=record.stable, fleets=world.fleets, arrived=arrived)
 
 

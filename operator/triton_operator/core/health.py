@@ -7,18 +7,32 @@ Not for: deciding what follows from it; that is `core.conditions`.
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
-from triton_operator.api.names import CONTAINER_PREPARE, LABEL_REVISION
+from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
 from triton_operator.core.world import Failure, Fleet
 
 Json = dict[str, Any]
 
 # A container's own words end up in the status; more than this helps nobody.
 MESSAGE_LENGTH = 1024
+# After this many restarts, a bit over a minute, nobody should wait any longer; the kubelet goes on trying.
+CRASHES = 3
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+# Reasons of the init container that no further try can change; `models.failure` has them all.
+_FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "Unreadable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-_TRITON_ERROR = re.compile(r"^(E\d{4} .*|\S+ \S*:?\d+ E .*|error: .*|.*\bE\b .*failed.*)$", re.IGNORECASE)
+
+# Triton writes `E1122 21:06:56.129006 18592 model_lifecycle.cc:642] "…"` in its own format and
+# `2026-11-22T21:06:56Z E 18592 model_lifecycle.cc:642] "…"` in ISO 8601; the words are a JSON string.
+_ERROR = re.compile(r"(?:E\d{4} \d\S*|\d{4}-\d\d-\d\dT\S+ E) +\d+ +[\w.]+:\d+\] *(?P<words>.*)")
+_PARSER = re.compile(r"\[libprotobuf ERROR [^\]]*\] *(?P<words>.*)")
+_OTHER = re.compile(r"(?:Signal \(\d+\) received|terminate called|error: ).*")
+_CAUSES = ("failed to load '", "Poll failed for model directory '", "Error parsing text-format")
+_NOISE = ("CudaDriverHelper has not been initialized",)
+_SUMMARY = "error: creating server: Internal - failed to load all models"  # ends each failed start and says nothing
+_CAUSES_TOLD = 4
+_CAUSE_LENGTH = 500
 
 
 def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...]) -> Failure | None:
@@ -32,11 +46,11 @@ def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...]) -> Failure | N
     Returns:
         The failure, or None if its pods are ready, or merely starting.
     """
-    own = [p for p in pods if p["metadata"].get("labels", {}).get(LABEL_REVISION) == revision]
+    own = [p for p in pods if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision]
     own = [p for p in own if "deletionTimestamp" not in p["metadata"]]
     for check in CHECKS:
         for pod in sorted(own, key=lambda p: str(p["metadata"].get("creationTimestamp")), reverse=True):
-            if not _is_ready(pod) and (failure := check(pod)):
+            if not is_ready(pod) and (failure := check(pod)):
                 return failure
     if fleet.refused:
         return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}", final=True)
@@ -45,12 +59,11 @@ def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...]) -> Failure | N
 
 def _preparation(pod: Json) -> Failure | None:
     """The init container could not prepare the model directory: it says why by its termination message."""
-    for status in pod.get("status", {}).get("initContainerStatuses", []):
+    for status in _listed(pod, "initContainerStatuses"):
         ended = _ended(status)
-        if status["name"] == CONTAINER_PREPARE and ended and ended.get("exitCode"):
+        if status["name"] == CONTAINER_PREPARE and _has_failed(ended) and ended.get("reason") != "OOMKilled":
             reason, message = _prepared_message(ended.get("message", ""))
-            final = reason in {"BadLayout", "NoVersions", "NotFound", "BadConfig", "Unreadable"}
-            return _failure(pod, reason, message, exit_code=ended["exitCode"], final=final)
+            return _failure(pod, reason, message, exit_code=ended.get("exitCode"), final=reason in _FINAL)
     return None
 
 
@@ -78,24 +91,23 @@ def _memory(pod: Json) -> Failure | None:
     for status in _statuses(pod):
         ended = _ended(status)
         if ended and ended.get("reason") == "OOMKilled":
-            message = (
-                f"container {status['name']} used more memory than its limit and was killed: raise"
-                " spec.runtime.resources.limits.memory (spec.runtime.sharedMemory counts against it)"
-            )
+            message = f"container {status['name']} used more memory than its limit and was killed"
+            if status["name"] == CONTAINER_TRITON:
+                message += ": raise spec.runtime.resources.limits.memory (spec.runtime.sharedMemory counts against it)"
             return _failure(pod, "OutOfMemory", message, exit_code=ended.get("exitCode"))
     return None
 
 
 def _exit(pod: Json) -> Failure | None:
     """Triton has exited: its last words say why."""
-    for status in pod.get("status", {}).get("containerStatuses", []):
+    for status in _listed(pod, "containerStatuses"):
         ended = _ended(status)
-        if ended and (ended.get("exitCode") or ended.get("reason") == "Error"):
-            words = _last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
+        if _has_failed(ended) and not _is_over(pod):
+            words = last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
             code = ended.get("exitCode")
-            return _failure(
-                pod, "ContainerExited", f"container {status['name']} exited with code {code}: {words}", exit_code=code
-            )
+            message = f"container {status['name']} exited with code {code}: {words}"
+            looping = status.get("restartCount", 0) >= CRASHES
+            return _failure(pod, "ContainerExited", message, exit_code=code, final=looping)
     return None
 
 
@@ -109,10 +121,21 @@ def _scheduling(pod: Json) -> Failure | None:
     return None
 
 
+def _blocked(pod: Json) -> Failure | None:
+    """The kubelet cannot set the pod up: a volume, a ConfigMap, a Secret is missing."""
+    status = pod.get("status", {})
+    if status.get("phase") == "Pending" and (reason := status.get("reason")):
+        message = status.get("message") or reason
+        if reason in {"FailedMount", "FailedAttachVolume"}:
+            return _failure(pod, "VolumeMissing", f"a volume of the pod cannot be mounted: {message}")
+        return _failure(pod, reason, message)
+    return None
+
+
 def _ending(pod: Json) -> Failure | None:
     """The kubelet or the control plane ended the pod: eviction, a lost node, a refused admission."""
     status = pod.get("status", {})
-    if status.get("phase") == "Failed" and status.get("reason"):
+    if _is_over(pod):
         return _failure(pod, status["reason"], status.get("message") or status["reason"])
     return None
 
@@ -125,6 +148,7 @@ CHECKS: tuple[Callable[[Json], Failure | None], ...] = (
     _memory,
     _exit,
     _scheduling,
+    _blocked,
     _ending,
 )
 
@@ -143,25 +167,63 @@ def _prepared_message(text: str) -> tuple[str, str]:
         return "PreparationFailed", text.strip() or "the init container failed without a word; see its log"
 
 
-def _last_words(text: str) -> str:
+def last_words(text: str) -> str:
+    """Pick out of a log why Triton has ended.
+
+    Args:
+        text: the end of its log, or what the kubelet kept of it, or what this function gave for them.
+
+    Returns:
+        One line: what names a cause, without time and place; else the last error lines; else the last line.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if _TRITON_ERROR.match(line)]
-    return " | ".join(errors[-3:] or lines[-1:])
+    errors = [words for line in lines if (words := _words(line)) and not words.startswith(_NOISE)]
+    causes = [words[:_CAUSE_LENGTH] for words in errors if words.startswith(_CAUSES)]
+    told = causes or [words for words in errors if words != _SUMMARY] or errors or lines[-1:]
+    return " | ".join(list(dict.fromkeys(told))[-_CAUSES_TOLD:])
 
 
-def _is_ready(pod: Json) -> bool:
+def _words(line: str) -> str | None:
+    """Give the words of a line that tells an error, or None."""
+    if match := _ERROR.fullmatch(line) or _PARSER.fullmatch(line):
+        words = match["words"].strip()
+        if words.startswith('"'):
+            try:
+                words = str(json.loads(words))
+            except ValueError:  # cut off, or of a Triton that does not quote
+                words = words.strip('"')
+        return " ".join(words.split())
+    return line if _OTHER.fullmatch(line) else None
+
+
+def _has_failed(ended: Json | None) -> TypeGuard[Json]:
+    return ended is not None and bool(ended.get("exitCode") or ended.get("reason") == "Error")
+
+
+def _is_over(pod: Json) -> bool:
+    """Say whether the kubelet or the control plane has given the pod up, which explains how its containers ended."""
+    status = pod.get("status") or {}
+    return status.get("phase") == "Failed" and bool(status.get("reason"))
+
+
+def is_ready(pod: Json) -> bool:
+    """Say whether a pod is ready."""
     condition = _condition(pod, "Ready")
     return condition is not None and condition.get("status") == "True"
 
 
 def _condition(pod: Json, type_: str) -> Json | None:
-    return next((c for c in pod.get("status", {}).get("conditions", []) if c["type"] == type_), None)
+    return next((c for c in _listed(pod, "conditions") if c["type"] == type_), None)
+
+
+def _listed(pod: Json, key: str) -> list[Json]:
+    listed: list[Json] = (pod.get("status") or {}).get(key) or []
+    return listed
 
 
 def _statuses(pod: Json) -> Iterator[Json]:
-    status = pod.get("status", {})
-    yield from status.get("initContainerStatuses", [])
-    yield from status.get("containerStatuses", [])
+    yield from _listed(pod, "initContainerStatuses")
+    yield from _listed(pod, "containerStatuses")
 
 
 def _waiting(pod: Json) -> Iterator[tuple[Json, Json]]:

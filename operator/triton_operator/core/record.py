@@ -21,7 +21,8 @@ class Record:
         stable: the revision that has proven itself, or None before the first one has.
         serving: revisions whose pods are in the Service; more than one while one takes over from another.
         target: the revision that the spec asked for at the last look.
-        started: when the target was set or the service resumed, in seconds since the epoch.
+        started: when the work under way began or last got on, in seconds since the epoch; 0 while all is as it should be.
+        progress: the most pods of the target that have been ready since that work began.
         suspended: whether the service was suspended at the last look.
         resuming: whether stable is being brought back before the target goes on.
         kinds: for each revision, the kinds of instances that Triton really loaded, such as KIND_GPU.
@@ -32,6 +33,7 @@ class Record:
     serving: tuple[str, ...] = ()
     target: str | None = None
     started: float = 0.0
+    progress: int = 0
     suspended: bool = False
     resuming: bool = False
     kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -64,6 +66,7 @@ def decode(text: str) -> Record | None:
             serving=tuple(str(name) for name in record.serving),
             target=_name(record.target),
             started=float(record.started),
+            progress=int(record.progress),
             suspended=bool(record.suspended),
             resuming=bool(record.resuming),
             kinds={str(name): tuple(str(kind) for kind in kinds) for name, kinds in record.kinds.items()},

@@ -1,7 +1,8 @@
 """Which revision serves, and how many pods each has, while one revision takes over from another.
 
 The order is always: grow, verify ready, move traffic, verify, shrink, delete. Capacity never falls below what is wanted
-unless the pods themselves fail, and at most `surge` pods more than wanted exist.
+unless the pods themselves fail, and at most `surge` pods more than wanted exist, pods of the target that are on their
+way out not counted.
 Not for: how the pods look; that is `resources`.
 """
 
@@ -24,7 +25,7 @@ def surge(desired: int) -> int:
 
 
 def deadline(record: Record, revision: Revision) -> float:
-    """Say by when a revision should be ready, in seconds since the epoch."""
+    """Say by when a revision should be ready, or at least have one more ready pod, in seconds since the epoch."""
     return record.started + PROVISION_SECONDS + revision.load_timeout_seconds
 
 
@@ -70,8 +71,9 @@ def recover(world: World) -> Record:
         A record whose serving revisions are those that the Service and the ready pods show.
     """
     ready = {name: fleet.ready for name, fleet in world.fleets.items() if fleet.ready}
-    if not ready:
-        return Record(started=world.now)
+    if not ready:  # suspended, or all pods are down: the Service still says who served
+        last = world.routed if world.routed in world.revisions else None
+        return Record(stable=last, serving=(last,) if last else (), started=world.now)
     most = max(ready, key=lambda name: (ready[name], name))
     routed = world.routed if world.routed in ready else None
     return Record(
@@ -94,10 +96,10 @@ def aim(world: World, record: Record, target: str, *, suspended: bool) -> Record
         The record to work with.
     """
     if record.target != target:
-        record = replace(record, target=target, started=world.now, failure=None, resuming=False)
+        record = replace(record, target=target, started=world.now, progress=0, failure=None, resuming=False)
     if record.suspended and not suspended:
         behind = record.stable is not None and record.stable != target
-        record = replace(record, started=world.now, resuming=behind, failure=None)
+        record = replace(record, started=world.now, progress=0, resuming=behind, failure=None)
     return replace(record, suspended=suspended)
 
 
@@ -119,9 +121,9 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
     if target not in serving and (not serving or fleets.get(target, NOTHING).ready > 0):
         serving.append(target)
     occupied = {name for name, fleet in fleets.items() if fleet.pods or fleet.ending or shares.get(name, 0)}
-    if record.suspended:
+    if record.suspended:  # what serves is left in the Service until it has gone
         keep = record.stable or target
-        return replace(record, serving=(keep,))
+        return replace(record, serving=record.serving if record.serving and _any_pods(world) else (keep,))
     serving = [name for name in serving if name in occupied or name == target] or [target]
     alone = not (occupied - {target})
     proven = desired == 0 or fleets.get(target, NOTHING).ready >= desired
@@ -132,9 +134,38 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
         # it has lost all its pods again; it stays in service only as long as it has taken over part of the load
         serving = [name for name in serving if name != target]
     resuming = record.resuming and not _is_back(world, record, desired)
+    started = world.now if record.resuming and not resuming else record.started
     kinds = {name: kinds for name, kinds in record.kinds.items() if name in occupied or name == target}
     kinds |= {name: tuple(sorted(found)) for name, found in world.kinds.items()}
-    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, kinds=kinds)
+    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, started=started, kinds=kinds)
+
+
+def timed(world: World, record: Record, target: str, *, settled: bool) -> Record:
+    """Keep the time from which the deadline counts: a target that gets on, however slowly, has not failed.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+        settled: whether all is as the spec asks.
+
+    Returns:
+        The record with its time; it changes only when work begins or ends, or when more pods are ready than before.
+    """
+    ready = world.fleets.get(target, NOTHING).ready
+    if settled:
+        return replace(record, started=0.0, progress=0)
+    if record.resuming:
+        return record
+    # Without a Deployment, as long as its name is taken, no time runs; it is noted now and then, not at each look.
+    unborn = target not in world.fleets and world.now >= record.started + PROVISION_SECONDS
+    if not record.started or ready > record.progress or unborn:
+        return replace(record, started=world.now, progress=ready)
+    return record
+
+
+def _any_pods(world: World) -> bool:
+    return any(fleet.pods for fleet in world.fleets.values())
 
 
 def _is_back(world: World, record: Record, desired: int) -> bool:

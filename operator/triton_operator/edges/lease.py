@@ -157,17 +157,11 @@ class Lease:
 
     async def release(self) -> None:
         """Let another replica lead at once. A failure is logged: the Lease then runs out by itself."""
-        if self._seen is None or self._seen.holder != self._identity:
-            return
         try:
             async with asyncio.timeout(self._retry_seconds):
-                try:
-                    await self._kube.update(released(self._seen.lease), kind=names.LEASE)
-                except Conflict:
-                    # A renewal that was cancelled on its way may have been carried out all the same.
-                    found = await self._read()
-                    if found is None or found.holder != self._identity:
-                        return
+                # Read anew: a write that was cancelled on its way may have been carried out all the same.
+                found = await self._read()
+                if found is not None and found.holder == self._identity:
                     await self._kube.update(released(found.lease), kind=names.LEASE)
         except (ApiError, TimeoutError) as error:
             _log.warning("The Lease %s/%s was not released: %s", self._namespace, self._name, error)

@@ -1,0 +1,73 @@
+"""A spec that uses every field of the API once, and the smallest one.
+
+Not for: an example to copy; nobody needs all of this at once.
+"""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+MINIMAL: Json = {"model": {"name": "add", "uri": "configmap://add", "version": 1}, "gpu": {"count": 0}}
+
+_TERM: Json = {
+    "matchExpressions": [
+        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a", "b"]},
+        {"key": "example.com/spot", "operator": "DoesNotExist"},
+        {"key": "example.com/generation", "operator": "Gt", "values": ["3"]},
+    ]
+}
+
+FULL: Json = {
+    "model": {"name": "resnet50", "uri": "pvc://models/vision/resnet50", "version": 7},
+    "runtime": {
+        "image": "registry.example.com:5000/tritonserver@sha256:0f",
+        "imagePullPolicy": "IfNotPresent",
+        "imagePullSecrets": [{"name": "registry"}],
+        "args": ["--cache-config=local,size=1048576"],
+        "env": [
+            {"name": "PLAIN", "value": "$(HOME) 数 \n"},
+            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "keys", "key": ".key", "optional": True}}},
+            {"name": "CONFIG", "valueFrom": {"configMapKeyRef": {"name": "keys", "key": "a.b", "optional": False}}},
+            {"name": "ZONE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['example.com/zone']"}}},
+        ],
+        "resources": {
+            "requests": {"cpu": 2, "memory": "4Gi", "rdma/hca": 1},
+            "limits": {"cpu": "4000m", "memory": "4Gi", "rdma/hca": 1, "ephemeral-storage": "1.5Gi"},
+        },
+        "loadTimeoutSeconds": 900,
+        "sharedMemory": "1Gi",
+        "serviceAccountName": "models",
+        "priorityClassName": "serving",
+        "runtimeClassName": "nvidia",
+        "schedulerName": "volcano",
+        "nodeSelector": {"example.com/pool": "gpu"},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"},
+            {
+                "key": "node.kubernetes.io/not-ready",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 9,
+            },
+        ],
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [_TERM]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": _TERM}],
+        },
+        "volumes": [
+            {"name": "config", "configMap": {"name": "config", "optional": True}},
+            {"name": "secret", "secret": {"secretName": "secret", "optional": True}},
+            {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+            {"name": "claim", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}},
+        ],
+        "volumeMounts": [{"name": "scratch", "mountPath": "/scratch", "subPath": "a/b", "readOnly": False}],
+        "securityContext": {"readOnlyRootFilesystem": False, "runAsUser": -1, "fsGroup": 2000},
+        "labels": {"example.com/team": "vision"},
+        "annotations": {"example.com/note": "quoted \"'$(x)` 数"},
+        "log": {"level": "Verbose", "format": "Default"},
+    },
+    "gpu": {"count": 2, "resourceName": "nvidia.com/mig-1g.10gb"},
+    "replicas": 3,
+    "suspend": True,
+    "podDisruptionBudget": {"enabled": False},
+}

@@ -1,0 +1,537 @@
+"""For each validation rule of the CRD: what is refused in its words, and what is taken.
+
+Not for: bounds and types; the tests derive their breaches from the schema itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is laid over the smallest spec to break, and to keep, one rule.
+
+    Attributes:
+        field: the field that the refusal names, below spec.
+        words: the beginning of the rule's message.
+        refused: specs in part, each of which breaks it.
+        taken: specs in part, each of which keeps it.
+    """
+
+    field: str
+    words: str
+    refused: list[Json] = field(default_factory=list)
+    taken: list[Json] = field(default_factory=list)
+
+
+def runtime(name: str, *values: Any) -> list[Json]:
+    return [{"runtime": {name: value}} for value in values]
+
+
+def model(name: str, *values: Any) -> list[Json]:
+    return [{"model": {name: value}} for value in values]
+
+
+def env(*entries: Json) -> list[Json]:
+    return [{"runtime": {"env": [entry]}} for entry in entries]
+
+
+def from_key(*keys: str) -> list[Json]:
+    return env(*({"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": key}}} for key in keys))
+
+
+def from_field(*paths: str) -> list[Json]:
+    return env(*({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}} for path in paths))
+
+
+def mount(**values: str) -> Json:
+    entry = {"name": "v", "mountPath": "/v"} | values
+    return {"runtime": {"volumes": [{"name": entry["name"], "emptyDir": {}}], "volumeMounts": [entry]}}
+
+
+def nodes(*requirements: Json) -> list[Json]:
+    key = "requiredDuringSchedulingIgnoredDuringExecution"
+    return [
+        {"runtime": {"nodeAffinity": {key: {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}}}}
+        for requirement in requirements
+    ]
+
+
+NODE_TERM = "runtime.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
+LONG_NAME = "n" * 64
+BAD_KEYS = [
+    "a b",
+    "-a",
+    "a/b/c",
+    "/a",
+    "a/",
+    "Ä",
+    "Example.com/a",
+    LONG_NAME,
+    "$(x)",
+    "../a",
+    "a\n",
+    "",
+    "a" * 251 + "/bc",
+]
+GOOD_KEYS = ["a", "A.b_c-9", "example.com/A", "x.y/" + "n" * 63]
+
+SAMPLES = [
+    Sample(
+        "model.name",
+        "the name of a model must be of",
+        model("name", "-a", ".a", "..", "a/b", "a b", "a\n", "数", "a;b", "$(HOME)", "{a}", "%2e%2e", "a\u202e"),
+        model("name", "a", "_a", "9a", "A.b-c_d", "a..b"),
+    ),
+    Sample(
+        "model.uri",
+        "uri must be configmap://NAME or pvc://CLAIM/path",
+        model(
+            "uri",
+            "s3://bucket/model",
+            "/etc/passwd",
+            "pvc://",
+            "pvc:///models",
+            "pvc://Claim/m",
+            "pvc://a..b/m",
+            "pvc://a/$(HOME)",
+            "pvc://a/`id`",
+            "pvc://a/m;rm -rf",
+            "pvc://a/mo del",
+            "pvc://a/m\n",
+            "pvc://a/%2e%2e/b",
+            "pvc://a/mode\u0301le",
+            "pvc://a/mod\u00e8le",
+            "pvc://a/\u202elebom",
+            "pvc://a/🦀",
+            "pvc://a?x=1",
+            "configmap://a.",
+            "configmap://" + "a" * 254,
+            "CONFIGMAP://a",
+        ),
+        model("uri", "configmap://a", "configmap://a.b-c.d", "pvc://a", "pvc://a/", "pvc://a/b/c-1/d_e.f/"),
+    ),
+    Sample("model.uri", "a configmap:// uri is configmap://NAME", model("uri", "configmap://a/b", "configmap://a/")),
+    Sample(
+        "model.uri",
+        "the path of a pvc:// uri must not hold '.' or '..'",
+        model("uri", "pvc://a/../b", "pvc://a/b/..", "pvc://a/./b", "pvc://a/b/../../../etc"),
+        model("uri", "pvc://a/..b/...", "pvc://a/b..c"),
+    ),
+    Sample(
+        "model.uri",
+        "the path of a pvc:// uri must not hold an empty part",
+        model("uri", "pvc://a//b", "pvc://a/b//"),
+    ),
+    Sample(
+        "runtime.resources",
+        "runtime.resources must not hold the GPU resource",
+        [
+            {"runtime": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
+            {"gpu": {"resourceName": "amd.com/gpu"}, "runtime": {"resources": {"limits": {"amd.com/gpu": 1}}}},
+        ],
+        [{"gpu": {"resourceName": "amd.com/gpu"}, "runtime": {"resources": {"limits": {"rdma/hca": 1}}}}],
+    ),
+    Sample(
+        "gpu.resourceName",
+        "resourceName must be an extended resource",
+        [
+            {"gpu": {"count": 1, "resourceName": name}}
+            for name in (
+                "gpu",
+                "cpu",
+                "memory",
+                "nvidia.com/",
+                "/gpu",
+                "kubernetes.io/gpu",
+                "x.kubernetes.io/gpu",
+                "requests.nvidia.com/gpu",
+                "nvidia..com/gpu",
+                "nvidia.com/gpu/1",
+                "nvidia.com/" + LONG_NAME,
+                "数.com/gpu",
+            )
+        ],
+        [{"gpu": {"count": 1, "resourceName": name}} for name in ("nvidia.com/mig-1g.10gb", "amd.com/gpu")],
+    ),
+    Sample(
+        "runtime.volumeMounts",
+        "each entry of volumeMounts must name an entry of volumes",
+        [
+            {"runtime": {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}},
+            {"runtime": {"volumes": [], "volumeMounts": [{"name": "shm", "mountPath": "/v"}]}},
+        ],
+        [mount()],
+    ),
+    Sample(
+        "runtime.image",
+        "image must be REPOSITORY",
+        runtime("image", "-a", "a b", "a;b", "a\nb", "$(IMAGE)", "例", "a:latest "),
+        runtime("image", "tritonserver", "r.example.com:5000/a/b:1.2-py3", "a@sha256:00ff"),
+    ),
+    Sample(
+        "runtime.serviceAccountName",
+        "must be the name of an object",
+        runtime("serviceAccountName", "A", "a_b", "-a", "a.", "a..b", "a/b", "../a", "é", "e\u0301", "a\n"),
+        runtime("serviceAccountName", "a", "a.b", "9"),
+    ),
+    Sample(
+        "runtime.args",
+        "args must not hold (the beginning of) a flag",
+        runtime(
+            "args",
+            ["--http-port=9"],
+            ["--http-port", "9"],
+            ["--model-repo=/x"],
+            ["--model-repository=/x"],
+            ["--model-store", "/x"],
+            ["--mod=/x"],
+            ["--m"],
+            ["--"],
+            ["--="],
+            ["--model-control-mode=explicit"],
+            ["--load-model=*"],
+            ["--strict-r=true"],
+            ["--exit-on-error=false"],
+            ["--grpc-restricted-protocol=x:y=z"],
+            ["--allow-http=false"],
+            ["--cache-config=local,size=1", "--log-verbose=1"],
+        ),
+        runtime(
+            "args",
+            [],
+            ["--cache-config=local,size=1048576"],
+            ["--backend-config=python,shm-default-byte-size=1", "--pinned-memory-pool-byte-size", "1"],
+            ["--model-load-thread-count=2"],
+            ["--http-thread-count=9"],
+            ["; rm -rf / $(HOME) `id` \n | & 数"],
+        ),
+    ),
+    Sample("runtime.args[0]", "an argument must not hold the character NUL", runtime("args", ["a\0b"])),
+    Sample(
+        "runtime.env[0]",
+        "an environment variable takes value or valueFrom",
+        env({"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        env({"name": "A"}, {"name": "A", "value": ""}),
+    ),
+    Sample(
+        "runtime.env[0].name",
+        "the name of an environment variable must be of",
+        env({"name": "9A"}, {"name": "A B"}, {"name": "A=B"}, {"name": ".."}, {"name": "$(A)"}, {"name": "É"}),
+        env({"name": "_"}, {"name": "a.b-C9"}, {"name": ".a"}),
+    ),
+    Sample(
+        "runtime.env[0].name",
+        "environment variables TRITON_OPERATOR_*",
+        env({"name": "TRITON_OPERATOR_ADMIN_KEY", "value": "known"}, {"name": "TRITON_OPERATOR_", "value": ""}),
+        env({"name": "TRITON_SERVER", "value": ""}),
+    ),
+    Sample(
+        "runtime.env[0].value",
+        "the value of an environment variable must not hold the character NUL",
+        env({"name": "A", "value": "a\0b"}),
+        env({"name": "A", "value": "$(PATH) `id` ; \\ \" ' \n \u202e 🦀 \u0001"}),
+    ),
+    Sample(
+        "runtime.env[0].valueFrom",
+        "valueFrom takes exactly one of",
+        env(
+            {"name": "A", "valueFrom": {}},
+            {
+                "name": "A",
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}, "secretKeyRef": {"name": "s", "key": "k"}},
+            },
+        ),
+        env({"name": "A", "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}}),
+    ),
+    Sample(
+        "runtime.env[0].valueFrom.secretKeyRef.key",
+        "must be a key",
+        from_key(".", "..", "..a", "a/b", "a b", "../../etc/passwd", "é"),
+        from_key(".a", "a..b", "A_b-c.9"),
+    ),
+    Sample(
+        "runtime.env[0].valueFrom.fieldRef.fieldPath",
+        "fieldPath must be metadata.name",
+        from_field(
+            "spec.containers", "metadata.labels", "metadata.labels['a b']", "metadata.labels['']", "metadata.name "
+        ),
+        from_field("metadata.name", "metadata.annotations['example.com/a']", "status.podIPs", "spec.nodeName"),
+    ),
+    Sample(
+        "runtime.resources.requests",
+        "requests must not exceed limits",
+        [
+            {"runtime": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1999m"}}}},
+            {"runtime": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}}}},
+        ],
+        [
+            {"runtime": {"resources": {"requests": {"cpu": "2000m"}, "limits": {"cpu": 2}}}},
+            {"runtime": {"resources": {"requests": {"cpu": 2}, "limits": {"memory": "1"}}}},
+            {"runtime": {"resources": {"requests": {}, "limits": {"cpu": 1}}}},
+        ],
+    ),
+    Sample(
+        "runtime.resources.requests",
+        "an extended resource belongs in limits",
+        [
+            {"runtime": {"resources": {"requests": {"rdma/hca": 1}}}},
+            {"runtime": {"resources": {"requests": {"rdma/hca": 1}, "limits": {"rdma/hca": 2}}}},
+        ],
+        [
+            {"runtime": {"resources": {"limits": {"rdma/hca": 2}}}},
+            {"runtime": {"resources": {"requests": {"rdma/hca": "2"}, "limits": {"rdma/hca": 2}}}},
+        ],
+    ),
+    Sample(
+        "runtime.resources.limits",
+        "resources are cpu, memory",
+        [
+            {"runtime": {"resources": {"limits": {name: 1}}}}
+            for name in (
+                "gpu",
+                "CPU",
+                "storage",
+                "hugepages-2Mi",
+                "kubernetes.io/a",
+                "requests.a/b",
+                "a/b/c",
+                "",
+                "$(a)/b",
+            )
+        ],
+        [{"runtime": {"resources": {"limits": {name: 1}}}} for name in ("ephemeral-storage", "example.com/Fpga-1")],
+    ),
+    Sample(
+        "runtime.resources.limits",
+        "the quantity of an extended resource in requests and limits must be a whole number",
+        [{"runtime": {"resources": {"limits": {"rdma/hca": quantity}}}} for quantity in ("500m", "1.5", "1k")],
+    ),
+    Sample(
+        "runtime.resources.limits[memory]",
+        "must be a quantity",
+        [
+            {"runtime": {"resources": {"limits": {"memory": quantity}}}}
+            for quantity in (
+                "-1",
+                "+1",
+                "1 Gi",
+                "1GB",
+                "1gi",
+                "1.",
+                ".5",
+                "1e3",
+                "1e1.5",
+                "NaN",
+                "1_000",
+                "０",
+                "1n",
+                "9" * 16,
+            )
+        ],
+        [{"runtime": {"resources": {"limits": {"memory": quantity}}}} for quantity in (0, "0", "1.5Gi", "500M", 10**9)],
+    ),
+    Sample(
+        "runtime.sharedMemory",
+        "sharedMemory must be greater than 0",
+        runtime("sharedMemory", "0", "0Gi", "0.0"),
+        runtime("sharedMemory", "1", "64Mi", "1.5Gi"),
+    ),
+    Sample(
+        "runtime.nodeSelector",
+        "keys of nodeSelector must be",
+        runtime("nodeSelector", *({key: "a"} for key in BAD_KEYS)),
+        runtime("nodeSelector", *({key: "a"} for key in GOOD_KEYS)),
+    ),
+    Sample(
+        "runtime.labels",
+        "keys of labels must be",
+        runtime("labels", *({key: "a"} for key in BAD_KEYS)),
+        runtime("labels", *({key: "a"} for key in GOOD_KEYS)),
+    ),
+    Sample(
+        "runtime.annotations",
+        "keys of annotations must be",
+        runtime("annotations", *({key: "a"} for key in BAD_KEYS)),
+        runtime("annotations", *({key: "$(x) `id` \n 🦀 \u202e"} for key in GOOD_KEYS)),
+    ),
+    Sample(
+        "runtime.labels[a]",
+        "must be the value of a label",
+        runtime("labels", {"a": "-"}, {"a": "a b"}, {"a": "a/b"}, {"a": "é"}, {"a": "a\n"}, {"a": "$(x)"}),
+        runtime("labels", {"a": ""}, {"a": "A.b_c-9"}),
+    ),
+    Sample(
+        "runtime.labels",
+        "labels must not set",
+        runtime(
+            "labels",
+            {"app.kubernetes.io/managed-by": "me"},
+            {"app.kubernetes.io/component": "me"},
+            {"pod-template-hash": "x"},
+            {"serving.triton-operator.dev/service": "other"},
+        ),
+        runtime("labels", {"app.kubernetes.io/part-of": "x"}),
+    ),
+    Sample(
+        "runtime.annotations",
+        "annotations must not set",
+        runtime(
+            "annotations",
+            {"serving.triton-operator.dev/applied": "x"},
+            {"container.apparmor.security.beta.kubernetes.io/triton": "unconfined"},
+            {"kubernetes.io/config.mirror": "x"},
+            {"controller.kubernetes.io/pod-deletion-cost": "much"},
+        ),
+        runtime("annotations", {"prometheus.io/scrape": "false"}),
+    ),
+    Sample(
+        "runtime.tolerations[0]",
+        "a toleration with operator Exists takes no value",
+        runtime("tolerations", [{"key": "a", "operator": "Exists", "value": "b"}]),
+        runtime("tolerations", [{"key": "a", "operator": "Exists", "value": ""}], [{"key": "a", "value": "b"}]),
+    ),
+    Sample(
+        "runtime.tolerations[0]",
+        "a toleration without key needs operator Exists",
+        runtime("tolerations", [{}], [{"effect": "NoSchedule"}], [{"operator": "Equal"}]),
+        runtime("tolerations", [{"operator": "Exists"}]),
+    ),
+    Sample(
+        "runtime.tolerations[0]",
+        "tolerationSeconds goes with effect NoExecute",
+        runtime(
+            "tolerations",
+            [{"key": "a", "tolerationSeconds": 1}],
+            [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 1}],
+        ),
+        runtime("tolerations", [{"key": "a", "effect": "NoExecute", "tolerationSeconds": 0}]),
+    ),
+    Sample(
+        "runtime.tolerations[0].key",
+        "must be the key of a label",
+        runtime("tolerations", *([{"key": key}] for key in BAD_KEYS if 0 < len(key) <= 253)),
+        runtime("tolerations", *([{"key": key}] for key in GOOD_KEYS)),
+    ),
+    Sample(
+        f"{NODE_TERM}.matchExpressions[0]",
+        "operators In, NotIn, Gt and Lt need values",
+        nodes(
+            {"key": "a", "operator": "In"},
+            {"key": "a", "operator": "NotIn", "values": []},
+            {"key": "a", "operator": "Gt"},
+            {"key": "a", "operator": "Exists", "values": ["x"]},
+        ),
+        nodes({"key": "a", "operator": "In", "values": [""]}, {"key": "a", "operator": "Exists", "values": []}),
+    ),
+    Sample(
+        f"{NODE_TERM}.matchExpressions[0]",
+        "operators Gt and Lt take exactly one whole number",
+        nodes(
+            {"key": "a", "operator": "Gt", "values": ["1", "2"]},
+            {"key": "a", "operator": "Lt", "values": ["a"]},
+            {"key": "a", "operator": "Lt", "values": ["9" * 19]},
+        ),
+        nodes({"key": "a", "operator": "Lt", "values": ["9"]}),
+    ),
+    Sample(
+        "runtime.volumes[0]",
+        "a volume takes exactly one of",
+        runtime(
+            "volumes",
+            [{"name": "v"}],
+            [{"name": "v", "emptyDir": {}, "configMap": {"name": "c"}}],
+            [{"name": "v", "emptyDir": None}],
+        ),
+        runtime("volumes", [{"name": "v", "emptyDir": {}}, {"name": "w", "secret": {"secretName": "s"}}]),
+    ),
+    Sample(
+        "runtime.volumes[0].name",
+        "volume names models, source, shm and tmp are the operator's",
+        runtime("volumes", *([{"name": name, "emptyDir": {}}] for name in ("models", "source", "shm", "tmp"))),
+        runtime("volumes", [{"name": "models2", "emptyDir": {}}]),
+    ),
+    Sample(
+        "runtime.volumes[0].name",
+        "must be of lower-case letters",
+        runtime("volumes", *([{"name": name, "emptyDir": {}}] for name in ("A", "a.b", "-a", "a-", "é", "a/b"))),
+        runtime("volumes", [{"name": "9-a", "emptyDir": {}}]),
+    ),
+    Sample(
+        "runtime.volumeMounts[0].mountPath",
+        "mountPath must be an absolute path",
+        [mount(mountPath=path) for path in ("/", "a", "./a", "//models", "/a/", "/a//b", "/a:b", "/a\n", "/a\0")],
+        [mount(mountPath=path) for path in ("/a", "/a/b c", "/模型", "/.a/..b", "/$(HOME)")],
+    ),
+    Sample(
+        "runtime.volumeMounts[0].mountPath",
+        "mountPath must not hold '.' or '..'",
+        [mount(mountPath=path) for path in ("/..", "/a/../models", "/./models", "/a/.")],
+    ),
+    Sample(
+        "runtime.volumeMounts[0].mountPath",
+        "mountPath must not lie at or below /models",
+        [mount(mountPath=path) for path in ("/models", "/models/a", "/source", "/dev/shm", "/tmp", "/proc/1", "/sys")],
+        [mount(mountPath=path) for path in ("/modelss", "/a/models", "/opt/tritonserver/backends/x")],
+    ),
+    Sample(
+        "runtime.volumeMounts[0].subPath",
+        "subPath must be a relative path",
+        [mount(subPath=path) for path in ("/", "/a", "a/", "a//b", "a\n", "a:b")],
+        [mount(subPath=path) for path in ("a", "a/b c/模型", "..a", "$(x)")],
+    ),
+    Sample(
+        "runtime.volumeMounts[0].subPath",
+        "subPath must not hold '.' or '..'",
+        [mount(subPath=path) for path in ("..", "a/..", "a/../../etc", ".")],
+    ),
+    Sample(
+        "runtime.securityContext.runAsUser",
+        "runAsUser 0 is root",
+        [{"runtime": {"securityContext": {"runAsUser": 0}}}],
+        [{"runtime": {"securityContext": {"runAsUser": user}}} for user in (-1, 1, 2**31 - 1)],
+    ),
+    Sample(
+        "runtime.securityContext.fsGroup",
+        "fsGroup 0 is root's",
+        [{"runtime": {"securityContext": {"fsGroup": 0}}}],
+        [{"runtime": {"securityContext": {"fsGroup": group}}} for group in (-1, 1, 2**31 - 1)],
+    ),
+]
+
+NAME_WORDS = "metadata.name must have at most 45 characters"
+REFUSED_NAMES = [
+    "9a",
+    "a.b",
+    "a" * 46,
+    "a" * 63,
+    "A",
+    "a-",
+    "-a",
+    "a_b",
+    "é",
+    "e\u0301",
+    "🦀",
+    "a\n",
+    "$(a)",
+    "a/../b",
+    "a b",
+]
+TAKEN_NAMES = ["a", "a9", "a--b", "a" * 45]
+
+
+def refusals() -> Iterator[tuple[str, str, str, Json]]:
+    """List every spec that a rule refuses: a name for the case, the field, the words, the spec in part."""
+    for number, sample in enumerate(SAMPLES):
+        for index, overlay in enumerate(sample.refused):
+            yield f"{sample.field}-{number}.{index}", sample.field, sample.words, overlay
+
+
+def acceptances() -> Iterator[tuple[str, Json]]:
+    """List every spec that the rules take: a name for the case, the spec in part."""
+    for number, sample in enumerate(SAMPLES):
+        for index, overlay in enumerate(sample.taken):
+            yield f"{sample.field}-{number}.{index}", overlay

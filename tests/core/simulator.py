@@ -1,0 +1,390 @@
+"""A small model of what Kubernetes does with plans: Deployments become pods that load, serve and take time to end.
+
+Time is a number of ticks; nothing reads a clock. Deployment status and endpoints lag by one tick, as watches do.
+Not for: server-side apply and field ownership; a real API server shows those.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.controller.world import is_unsettled, ready_endpoints
+from triton_operator.core.decide import decide
+from triton_operator.core.record import KEY, decode, encode
+from triton_operator.core.revision import from_object, revision_name
+from triton_operator.core.rollout import surge
+from triton_operator.core.world import Announcement, Fleet, Plan, World
+from triton_operator.resources import children
+from triton_operator.resources.children import Owner
+
+Json = dict[str, Any]
+
+SERVICE = "vision"
+OWNER = Owner(SERVICE, "models", "uid-1")
+SETTINGS = Settings(prepareImage="operator:1")
+START = 1_800_000_000.0
+TICK = 5.0
+LOAD_TICKS = 4
+END_TICKS = 3
+DOWN_TICKS = 6
+SETTLE_TICKS = 400
+
+
+def spec_of(version: int, *, replicas: int | None = 1, suspend: bool = False) -> InferenceServiceSpec:
+    """A spec that asks for one version of a model."""
+    return InferenceServiceSpec.model_validate(
+        {
+            "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version},
+            "gpu": {"count": 0},
+            "replicas": replicas,
+            "suspend": suspend,
+        }
+    )
+
+
+@dataclass(slots=True)
+class Pod:
+    """One pod; `ready` says whether its probes pass, `ends` when it is gone."""
+
+    name: str
+    revision: str
+    born: float
+    healthy: bool
+    ready: bool = False
+    down_until: float = 0.0
+    ends: float | None = None
+    counted: bool = True
+    """Whether it counts against the surge while it ends: not if it was killed, suspended, or the target's own."""
+
+    @property
+    def serves(self) -> bool:
+        return self.ready and self.ends is None
+
+
+@dataclass(slots=True)
+class Deployment:
+    """What is wanted, and what its status says, which is a tick old."""
+
+    wanted: int
+    pods: int = 0
+    ready: int = 0
+
+
+class Violation(AssertionError):
+    """A promise was broken; the text says which and when."""
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A service, its children and its pods."""
+
+    spec: InferenceServiceSpec
+    broken: frozenset[int] = frozenset()
+    final: bool = False
+    now: float = START
+    generation: int = 1
+    status: Json = field(default_factory=lambda: {"observedGeneration": -1})
+    record: str | None = None
+    revisions: dict[str, Json] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    services: dict[str, Json] = field(default_factory=dict)
+    budgets: set[str] = field(default_factory=set)
+    pods: list[Pod] = field(default_factory=list)
+    endpoints: list[Pod] = field(default_factory=list)
+    told: list[Announcement] = field(default_factory=list)
+    bodies: dict[tuple[str, str], Json] = field(default_factory=dict)
+    plan: Plan | None = None
+    crash_after: int | None = None
+    writes: int = 0
+    quiet_from: float = START
+    """From when on the world is as the operator saw it: no pod was killed since, and no controller lags."""
+    seen_serving: int = 0
+    """Ready pods in service when the operator looked last: it cannot know of those that became ready since."""
+    _made: int = 0
+    _due: float | None = START
+    _seen: str = ""
+    _wanted: list[tuple[float, int]] = field(default_factory=list)
+    _version: dict[str, int] = field(default_factory=dict)
+
+    # What users and accidents do.
+
+    def change(self, spec: InferenceServiceSpec) -> None:
+        if spec != self.spec:
+            self.spec = spec
+            self.generation += 1
+
+    def kill(self, pod: Pod, *, gracefully: bool) -> None:
+        self.quiet_from = self.now + 3 * TICK
+        pod.counted = False
+        pod.ends = self.now + (END_TICKS * TICK if gracefully else 0.0)
+
+    def disturb(self, pod: Pod) -> None:
+        """Let a pod's probes fail for a while."""
+        self.quiet_from = self.now + (DOWN_TICKS + 3) * TICK
+        pod.ready, pod.down_until = False, self.now + DOWN_TICKS * TICK
+
+    def lose_record(self) -> None:
+        self.record = None
+
+    def restart_operator(self) -> None:
+        """The new process looks at everything once."""
+        self._due = self.now
+
+    # What is so.
+
+    @property
+    def desired(self) -> int:
+        return 0 if self.spec.suspend else 1 if self.spec.replicas is None else self.spec.replicas
+
+    @property
+    def selector(self) -> dict[str, str] | None:
+        service = self.services.get(SERVICE)
+        return service["spec"]["selector"] if service else None
+
+    def serving(self, selector: dict[str, str] | None = None) -> list[Pod]:
+        """Pods to which the Service sends requests."""
+        chosen = selector or self.selector
+        if chosen is None:
+            return []
+        wanted = chosen.get(names.LABEL_REVISION)
+        return [pod for pod in self.pods if pod.serves and wanted in (None, pod.revision)]
+
+    def condition(self, type_: str) -> Json:
+        return next(c for c in self.status["conditions"] if c["type"] == type_)
+
+    def of(self, revision: str) -> list[Pod]:
+        return [pod for pod in self.pods if pod.revision == revision]
+
+    def world(self) -> World:
+        """The world as the operator's shell would gather it."""
+        fleets = {name: Fleet(d.wanted, d.pods, d.ready) for name, d in self.deployments.items()}
+        pods: tuple[Json, ...] | None = None
+        endpoints = None
+        if is_unsettled({"status": self.status}, fleets.values()):
+            pods = tuple(self._pod(pod) for pod in self.pods)
+            ending = {name: sum(p.ends is not None for p in self.of(name)) for name in fleets}
+            fleets = {name: replace(fleet, ending=ending[name]) for name, fleet in fleets.items()}
+            if len(fleets) > 1:
+                slices = [{"endpoints": [{"targetRef": {"uid": pod.name}} for pod in self.endpoints]}]
+                endpoints = ready_endpoints(slices, pods)
+        routed = (self.selector or {}).get(names.LABEL_REVISION)
+        kept = [from_object(body) for body in self.revisions.values()]
+        return World(
+            name=SERVICE,
+            namespace=OWNER.namespace,
+            uid=OWNER.uid,
+            generation=self.generation,
+            spec=self.spec,
+            spec_error=None,
+            status=self.status,
+            settings=SETTINGS,
+            record=decode(self.record) if self.record is not None else None,
+            revisions={r.name: r for r in kept if r},
+            fleets=fleets,
+            routed=routed,
+            listed={
+                names.CONFIG_MAP: frozenset({children.record_name(SERVICE)} if self.record is not None else ()),
+                names.CONTROLLER_REVISION: frozenset(self.revisions),
+                names.DEPLOYMENT: frozenset(self.deployments),
+                names.SERVICE: frozenset(self.services),
+                names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
+            },
+            pods=pods,
+            endpoints=endpoints,
+            kinds={},
+            problems=(),
+            now=self.now,
+        )
+
+    # What happens.
+
+    def run(self, ticks: int, *, until: Callable[["Cluster"], bool] | None = None) -> None:
+        for _ in range(ticks):
+            self.tick()
+            if until and until(self):
+                return
+
+    def settle(self) -> None:
+        """Let time pass until nothing is under way, or for as long as anything ever should take."""
+        for _ in range(SETTLE_TICKS):
+            self.tick()
+            ready = self.condition("Ready")
+            if ready["status"] == "True" and ready["observedGeneration"] == self.generation and self._is_idle():
+                return
+
+    def _is_idle(self) -> bool:
+        return self._due is None and self._seen == self._watched() and all(p.serves for p in self.pods)
+
+    def tick(self, *, controllers: bool = True) -> None:
+        """Let time pass: pods load and end, controllers act, and the operator looks if it has a reason to."""
+        self.now += TICK
+        self._wanted.append((self.now, self.desired))
+        self._kubelet()
+        listed = self.serving()
+        if controllers:
+            self._deployments()
+        else:
+            self.quiet_from = max(self.quiet_from, self.now + 3 * TICK)
+        self._check_total()
+        self.operate()
+        self.endpoints = listed
+
+    def operate(self) -> None:
+        """Let the operator look, if something that it watches has changed or its own time has come."""
+        seen = self._watched()
+        if seen == self._seen and (self._due is None or self.now < self._due):
+            return
+        self.seen_serving = len(self.serving())
+        plan = decide(self.world())
+        self.carry_out(plan)
+        self._seen = self._watched() if self.crash_after is None else ""
+        if self.crash_after is not None:
+            self.crash_after, self._due = None, self.now + TICK
+        else:
+            self._due = None if plan.look_again is None else self.now + plan.look_again
+
+    def carry_out(self, plan: Plan) -> None:
+        """Write what a plan wants, in its order, perhaps only the first few writes of it."""
+        self.plan = plan
+        writes: list[Callable[[], None]] = [lambda: self._remember(encode(plan.record))]
+        writes += [lambda kind=kind, body=body: self._write(kind, body) for kind, body in plan.children]  # type: ignore[misc]
+        writes += [lambda kind=kind, name=name: self._delete(kind, name) for kind, name in plan.surplus]  # type: ignore[misc]
+        writes.append(lambda: self._tell(plan))
+        for write in writes[: self.crash_after]:
+            write()
+
+    def _remember(self, text: str) -> None:
+        if self.record != text:
+            self.writes += 1
+            self.record = text
+
+    def _tell(self, plan: Plan) -> None:
+        if self.status != plan.status:
+            self.writes += 1
+            self.status = json.loads(json.dumps(plan.status))
+            self.told += plan.announcements
+
+    def _write(self, kind: names.Kind, body: Json) -> None:
+        name = body["metadata"]["name"]
+        if self.bodies.get((kind.kind, name)) == body:
+            return
+        self.writes += 1
+        if kind == names.SERVICE:
+            self._check_selector(name, body["spec"]["selector"])
+            self.services[name] = body
+        elif kind == names.DEPLOYMENT:
+            self.deployments.setdefault(name, Deployment(0)).wanted = body["spec"]["replicas"]
+        elif kind == names.CONTROLLER_REVISION:
+            self.revisions.setdefault(name, body)
+            self._version[name] = body["data"]["model"]["version"]
+        elif kind == names.POD_DISRUPTION_BUDGET:
+            self.budgets.add(name)
+        self.bodies[kind.kind, name] = body
+
+    def _delete(self, kind: names.Kind, name: str) -> None:
+        self.writes += 1
+        self.bodies.pop((kind.kind, name), None)
+        {
+            names.DEPLOYMENT: lambda: self._delete_deployment(name),
+            names.SERVICE: lambda: self.services.pop(name),
+            names.CONTROLLER_REVISION: lambda: self.revisions.pop(name),
+            names.POD_DISRUPTION_BUDGET: lambda: self.budgets.discard(name),
+        }[kind]()
+
+    def _delete_deployment(self, name: str) -> None:
+        before = len(self.serving())
+        del self.deployments[name]
+        for pod in self.of(name):
+            self._end(pod)
+        self._check_capacity(before, f"the Deployment {name} was deleted")
+
+    def _kubelet(self) -> None:
+        self.pods = [pod for pod in self.pods if pod.ends is None or pod.ends > self.now]
+        for pod in self.pods:
+            loaded = pod.born + LOAD_TICKS * TICK <= self.now and pod.down_until <= self.now
+            pod.ready = pod.healthy and loaded and pod.ends is None
+
+    def _deployments(self) -> None:
+        for name, deployment in self.deployments.items():
+            before = len(self.serving())
+            living = [pod for pod in self.of(name) if pod.ends is None]
+            for pod in sorted(living, key=lambda p: (p.ready, -p.born))[: max(0, len(living) - deployment.wanted)]:
+                self._end(pod)
+            for _ in range(deployment.wanted - len(living)):
+                self._made += 1
+                healthy = self._version[name] not in self.broken
+                self.pods.append(Pod(f"{name}-{self._made}", name, self.now, healthy))
+            living = [pod for pod in self.of(name) if pod.ends is None]
+            deployment.pods, deployment.ready = len(living), sum(pod.ready for pod in living)
+            self._check_capacity(before, f"the Deployment {name} was scaled to {deployment.wanted}")
+
+    def _end(self, pod: Pod) -> None:
+        if pod.ends is None:
+            pod.ends, pod.ready = self.now + END_TICKS * TICK, False
+            target = revision_name(SERVICE, self.spec)
+            pod.counted = self.desired > 0 and pod.revision != target and target in self.deployments
+
+    # What is promised.
+
+    def recent(self, ticks: int) -> list[int]:
+        """What was desired in the last few ticks."""
+        return [desired for at, desired in self._wanted if at > self.now - ticks * TICK] + [self.desired]
+
+    def _check_capacity(self, before: int, act: str) -> None:
+        """Ready pods in service never fall below desired by the operator's own act."""
+        after = len(self.serving())
+        if self.now >= self.quiet_from and after < min([before, self.seen_serving, *self.recent(3)]):
+            raise Violation(f"{self}: {act}: {before} ready pods in service became {after}")
+
+    def _check_selector(self, name: str, new: dict[str, str]) -> None:
+        old = self.services[name]["spec"]["selector"] if name in self.services else None
+        if old is None or old == new or name not in (SERVICE, children.headless_name(SERVICE)):
+            return
+        before, after = self.serving(old), self.serving(new)
+        if before and old.get(names.LABEL_REVISION) and new.get(names.LABEL_REVISION):
+            raise Violation(f"{self}: the selector of {name} jumped from {old} to {new} while the old one served")
+        if self.now >= self.quiet_from and len(after) < min(len(before), *self.recent(3)):
+            raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
+
+    def _check_total(self) -> None:
+        """There are never more pods than were wanted lately and the surge; GPUs are not taken twice."""
+        most = max(desired + surge(desired) for desired in self.recent(END_TICKS + 5))
+        target = revision_name(SERVICE, self.spec)
+        total = sum(pod.ends is None or (pod.counted and pod.revision != target) for pod in self.pods)
+        if self.now >= self.quiet_from and total > most:
+            raise Violation(f"{self}: {total} pods exist, at most {most} may")
+
+    def _watched(self) -> str:
+        """Fingerprint what the operator watches; pods and endpoints are not among it."""
+        deployments = sorted((name, d.wanted, d.pods, d.ready) for name, d in self.deployments.items())
+        listed = sorted(self.services), sorted(self.revisions), sorted(self.budgets)
+        return json.dumps([self.generation, self.status, self.record, deployments, self.selector, listed])
+
+    def _pod(self, pod: Pod) -> Json:
+        metadata: Json = {
+            "name": pod.name,
+            "uid": pod.name,
+            "creationTimestamp": str(pod.born),
+            "labels": {names.LABEL_SERVICE: SERVICE, names.LABEL_REVISION: pod.revision},
+        }
+        if pod.ends is not None:
+            metadata["deletionTimestamp"] = str(pod.ends)
+        status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}]}
+        if not pod.healthy:
+            said = json.dumps({"reason": "BadConfig" if self.final else "StorageError", "message": "it is broken"})
+            ended = {"terminated": {"exitCode": 1, "message": said}}
+            status["initContainerStatuses"] = [{"name": names.CONTAINER_PREPARE, "state": ended}]
+        return {"metadata": metadata, "status": status}
+
+    def __str__(self) -> str:
+        pods = {
+            name: f"{sum(p.serves for p in self.of(name))} ready, {sum(p.ends is None for p in self.of(name))} in all,"
+            f" {sum(p.ends is not None for p in self.of(name))} ending"
+            for name in sorted({pod.revision for pod in self.pods})
+        }
+        wanted = {name: d.wanted for name, d in self.deployments.items()}
+        return f"tick {(self.now - START) / TICK:g}: desired {self.desired}, pods {pods}, wanted {wanted}, {self.record}"
