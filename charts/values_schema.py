@@ -61,6 +61,7 @@ BOUNDS: dict[str, Json] = {
     "triton.image.tag": _TAG,
     "triton.image.digest": _DIGEST,
     "watch.namespaces": {"uniqueItems": True},
+    "watch.selector": {"pattern": "^[-A-Za-z0-9_./=!<>(), ]*$"},  # what Kubernetes' selectors are written with
     "serviceAccount.name": _or_empty(_NAME),
     "serviceAccount.annotations": _ANNOTATIONS,
     "podDisruptionBudget.maxUnavailable": {

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from cluster.cache import Cache, key
-from cluster.processes import ClusterError, run
+from cluster.processes import ClusterError, run, search_path
 from cluster.progress import note, step
 
 RELEASE = "bookworm"
@@ -50,7 +50,8 @@ def install_missing_packages() -> None:
     Raises:
         ClusterError: Something is missing and this is not root, or not Debian.
     """
-    missing = sorted({package for program, package in PODMAN_PROGRAMS.items() if shutil.which(program) is None})
+    path = search_path(os.environ)
+    missing = sorted({package for name, package in PODMAN_PROGRAMS.items() if shutil.which(name, path=path) is None})
     if not missing:
         return
     command = f"apt-get install --yes --no-install-recommends {' '.join(missing)}"

@@ -3,7 +3,7 @@
 Not for: the nodes' own logs, which the provider of the cluster adds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster.processes import CommandFailed
@@ -14,11 +14,9 @@ QUESTIONS = {
     "events.txt": ("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"),
     "nodes.txt": ("describe", "nodes"),
     "pods.txt": ("describe", "pods", "--all-namespaces"),
-    "operator.log": (
-        *("logs", "--all-containers", "--prefix", "--tail=-1", "--all-pods=true"),
-        *("--namespace=triton-operator", "deployment/triton-operator"),
-    ),
 }
+OPERATORS = ("get", "deployments", "--all-namespaces", "--selector=app.kubernetes.io/name=triton-operator")
+LOGS = ("logs", "--all-containers", "--all-pods=true", "--prefix", "--timestamps", "--tail=-1")
 
 
 def collect(kubectl: Callable[..., str], folder: Path) -> None:
@@ -30,8 +28,16 @@ def collect(kubectl: Callable[..., str], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, words in QUESTIONS.items():
-        try:
-            answer = kubectl(*words, timeout_seconds=60)
-        except CommandFailed as failed:
-            answer = f"{failed}\n"
-        (folder / name).write_text(answer)
+        (folder / name).write_text(_answer(kubectl, words))
+    each = "{range .items[*]}{.metadata.namespace} {.metadata.name}{'\\n'}{end}"
+    for row in _answer(kubectl, (*OPERATORS, f"--output=jsonpath={each}")).splitlines():
+        namespace, _, deployment = row.partition(" ")
+        log = _answer(kubectl, (*LOGS, f"--namespace={namespace}", f"deployment/{deployment}"))
+        (folder / f"operator-{namespace}.log").write_text(log)
+
+
+def _answer(kubectl: Callable[..., str], words: Sequence[str]) -> str:
+    try:
+        return kubectl(*words, timeout_seconds=60)
+    except CommandFailed as failed:
+        return f"{failed}\n"

@@ -16,7 +16,7 @@ from cluster import debian, diagnosis, gpus, images, kind_config, node_image, re
 from cluster.cache import Cache, key
 from cluster.engine import Engine, podman_settings_of_this_machine
 from cluster.images import Images
-from cluster.processes import ClusterError, CommandFailed, run
+from cluster.processes import ClusterError, CommandFailed, run, search_path
 from cluster.progress import note, step
 
 # With Docker the official node image is pulled: the one that kind 0.33.0 was released with.
@@ -56,7 +56,7 @@ class KindCluster:
         return {
             **self.engine.environment,
             "KUBECONFIG": str(self.kubeconfig),
-            "PATH": f"{self.tools}:{os.environ.get('PATH', os.defpath)}",
+            "PATH": f"{self.tools}:{search_path(os.environ)}",
             "KIND_CLUSTER_NAME": self.name,
             f"KIND_EXPERIMENTAL_{self.engine.name.upper()}_NETWORK": self.name,
         }

@@ -17,6 +17,11 @@ class CommandFailed(ClusterError):
     """A command ended with an error; the message holds the end of its output."""
 
 
+def search_path(environment: Mapping[str, str]) -> str:
+    """Where programs are looked for: PATH, and the folders that Debian's `su` leaves out."""
+    return f"{environment.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -44,7 +49,7 @@ def run(
     try:
         done = subprocess.run(
             words,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "PATH": search_path(os.environ), **(environment or {})},
             cwd=cwd,
             input=stdin if stdin is not None else b"",
             capture_output=True,

@@ -65,7 +65,7 @@ def install(cluster: Cluster) -> None:
     """Install or upgrade the chart with the images that the cluster has."""
     images = cluster.load()
     helm(cluster, "upgrade", "--install", "triton-operator", ROOT / "charts" / "triton-operator",
-         "--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "120s",
+         "--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "120s",
          *image_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
     console.print(kubectl(cluster, "get", "pods", namespace=SYSTEM).rstrip())
 

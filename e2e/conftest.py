@@ -46,7 +46,8 @@ def images(cluster: provider.Cluster) -> provider.Images:
 def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[None]:
     """The operator, installed as a user does."""
     helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
-         "--wait", "--timeout", "120s", *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+         "--take-ownership", "--wait", "--timeout", "120s",
+         *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
     yield
     left = cluster.kubectl("get", "tisvc", "--all-namespaces", "--output=name").split()
     assert not left, "a test has left services behind"

@@ -124,6 +124,10 @@ class Namespace:
         )
         self.kubectl("wait", "pod/caller", "--for=condition=Ready", "--timeout=60s")
 
+    def reach(self, service: str, **order: Any) -> None:
+        """Wait until calls arrive: a node's proxy learns of a ready pod up to a second after the API does."""
+        self.until(lambda: not self.call(service, **order)["failures"], seconds=15)
+
     def call(self, service: str, **order: Any) -> Json:
         """Call a service from inside the cluster, over HTTP and gRPC; see caller.py."""
         host = f"{service}.{order.pop('namespace', self.name)}.svc.cluster.local"

@@ -22,6 +22,7 @@ def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
     assert ready["status"]["observedGeneration"] == ready["metadata"]["generation"]
     assert len(namespace.pods("adder")) == 2
 
+    namespace.reach("adder")
     answers = namespace.call("adder", count=10)
     assert answers == {"http": [n + 1 for n in range(10)], "grpc": [n + 1 for n in range(10)], "failures": []}
     by_headless = namespace.call("adder-headless", count=2)
@@ -43,6 +44,7 @@ def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
     namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"suspend": false}}')
     resumed = namespace.wait("adder", "Ready")
     assert resumed["status"]["stable"] == scaled["status"]["stable"]
+    namespace.reach("adder")
     assert namespace.call("adder", value=5) == {"http": [6], "grpc": [6], "failures": []}
 
     namespace.kubectl("delete", "tisvc/adder")
@@ -56,6 +58,7 @@ def test_a_killed_pod_comes_back_and_the_service_answers_meanwhile(
     namespace.start_caller(images.operator.by_content)
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
+    namespace.reach("adder")
     first, _ = namespace.pods("adder")
     namespace.kubectl("delete", "pod", first["metadata"]["name"], "--wait=false")
     answers = namespace.call("adder", count=20)
@@ -69,6 +72,7 @@ def test_a_new_version_takes_over_without_a_failed_request(namespace: Namespace,
     namespace.start_caller(images.operator.by_content)
     namespace.apply(model("one", add=1), model("two", add=2), service("adder", uri="configmap://one", replicas=2))
     before = namespace.wait("adder", "Ready")
+    namespace.reach("adder")
     answers: list[dict] = []
     over = threading.Event()
 
@@ -117,6 +121,7 @@ def test_a_bad_model_beside_a_good_one_is_told_exactly_and_mended_by_a_new_spec(
     assert missing["reason"] == "VolumeMissing"
     assert 'configmap "nowhere" not found' in missing["message"]
     assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=ContainerExited")
+    namespace.reach("good")
     assert namespace.call("good", value=1) == {"http": [2], "grpc": [2], "failures": []}
 
     # A bad spec does not touch what serves.
@@ -140,6 +145,8 @@ def test_two_services_of_one_name_in_two_namespaces_are_strangers(
     other_namespace.apply(model("model", add=20), service("adder", uri="configmap://model"))
     namespace.wait("adder", "Ready")
     other_namespace.wait("adder", "Ready")
+    namespace.reach("adder")
+    namespace.reach("adder", namespace=other_namespace.name)
     assert namespace.call("adder", value=1)["grpc"] == [11]
     assert namespace.call("adder", value=1, namespace=other_namespace.name)["grpc"] == [21]
     other_namespace.kubectl("delete", "tisvc/adder")
@@ -189,6 +196,7 @@ def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(
         service("gone", uri="pvc://models/vision/adder", version=8),
     )
     namespace.wait("adder", "Ready")
+    namespace.reach("adder")
     assert namespace.call("adder", value=1) == {"http": [8], "grpc": [8], "failures": []}
     root = namespace.wait("root", "Stalled")
     assert condition(root, "Ready")["reason"] == "BadLayout"

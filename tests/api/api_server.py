@@ -4,6 +4,7 @@ Not for: what the operator does; its own port (`edges.kubernetes`) takes fields 
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from triton_operator.api.names import API_VERSION, GROUP, INFERENCE_SERVICE, VER
 Json = dict[str, Any]
 
 JSON = "application/json"
+YAML = "application/yaml"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class ApiServer:
         path: str,
         *,
         body: Json | None = None,
-        content_type: str = JSON,
+        content_type: str = YAML,
         accept: str = JSON,
         **query: str,
     ) -> Answer:
@@ -64,23 +67,31 @@ class ApiServer:
         headers = {"Accept": accept, "Content-Type": content_type}
         self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._client.configuration.host}{path}{'?' if query else ''}{urlencode(query)}"
-        text = json.dumps(body) if content_type == APPLY else body  # the library writes JSON itself, but not YAML
+        text = encoded(body) if body is not None and content_type in (APPLY, YAML) else body
         response = self._client.rest_client.request(method, url, headers=headers, body=text, _request_timeout=30)
         data = response.read()
         return Answer(response.status, json.loads(data), response.getheader("Warning") or "")
 
     def apply(
-        self, body: Json, *, path: str, manager: str = "tests", dry_run: bool = False, validation: str = "Strict"
+        self, body: Json, *, path: str, manager: str = "tests", dry_run: bool = False, force: str = "false"
     ) -> Answer:
-        """Apply an object server-side, without taking over others' fields."""
-        query = {"fieldManager": manager, "fieldValidation": validation} | ({"dryRun": "All"} if dry_run else {})
-        return self.ask("PATCH", path, body=body, content_type=APPLY, **query)
+        """Apply an object server-side, strictly, without taking over others' fields unless told to."""
+        query = {"fieldManager": manager, "fieldValidation": "Strict", "force": force}
+        return self.ask("PATCH", path, body=body, content_type=APPLY, **query, **({"dryRun": "All"} if dry_run else {}))
 
     def try_spec(self, spec: Any, *, name: str = "sample", validation: str = "Strict") -> Answer:
         """Ask whether an InferenceService with this spec would be taken; nothing is stored."""
         body = inference_service(spec, name=name, namespace="default")
         query = {"dryRun": "All", "fieldValidation": validation}
         return self.ask("POST", services_path("default"), body=body, **query)
+
+
+def encoded(body: Json) -> str:
+    """Write a body as JSON that is YAML too: as kubectl does, and unlike the client library, which writes a character
+    beyond U+FFFF as two escapes, that YAML does not know.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def services_path(namespace: str, name: str = "", subresource: str = "") -> str:

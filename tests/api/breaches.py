@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from .crd_tree import ROOT, Json, Path_, places
+from .crd_tree import ROOT, Json, Steps, places
 from .full_spec import FULL
 
 SPEC = ROOT["properties"]["spec"]
@@ -68,11 +68,11 @@ def _wrongs(node: Json, value: Any) -> Iterator[tuple[str, Any, str]]:
             yield "pattern", "\0", rule["message"]
 
 
-def _at(value: Any, path: Path_) -> Any:
+def _at(value: Any, path: Steps) -> Any:
     for step in path:
         value = value[step]
     return value
 
 
-def _field(path: Path_) -> str:
+def _field(path: Steps) -> str:
     return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 Json = dict[str, Any]
-Path_ = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 
 FILE = Path(__file__).parents[2] / "crds" / "inferenceservices.serving.triton-operator.dev.yaml"
 CRD: Json = yaml.safe_load(FILE.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def messages() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def places(value: Any, node: Json, path: Path_ = (), where: str = "spec") -> Iterator[tuple[str, Json, Path_]]:
+def places(value: Any, node: Json, path: Steps = (), where: str = "spec") -> Iterator[tuple[str, Json, Steps]]:
     """Find where a spec holds each node: the node's path, the node, and the keys and indices that lead there."""
     yield where, node, path
     if isinstance(value, dict):

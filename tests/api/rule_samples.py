@@ -3,14 +3,14 @@
 Not for: bounds and types; the tests derive their breaches from the schema itself.
 """
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
     """What is laid over the smallest spec to break, and to keep, one rule.
 
@@ -23,8 +23,8 @@ class Sample:
 
     field: str
     words: str
-    refused: list[Json] = field(default_factory=list)
-    taken: list[Json] = field(default_factory=list)
+    refused: list[Json]
+    taken: list[Json] = dataclasses.field(default_factory=list)
 
 
 def runtime(name: str, *values: Any) -> list[Json]:

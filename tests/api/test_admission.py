@@ -5,7 +5,7 @@ import pytest
 
 from triton_operator.api.spec import InferenceServiceSpec
 
-from .api_server import Answer, ApiServer
+from .api_server import JSON, Answer, ApiServer, inference_service, services_path
 from .breaches import breaches
 from .crd_tree import messages
 from .full_spec import FULL, MINIMAL
@@ -169,7 +169,10 @@ def test_a_map_of_a_megabyte_is_refused(server: ApiServer) -> None:
 
 @pytest.mark.cluster
 def test_a_key_of_a_megabyte_is_refused(server: ApiServer) -> None:
-    answer = server.try_spec(laid_over(MINIMAL, {"runtime": {"labels": {"k" * 1_000_000: "v"}}}))
+    spec = laid_over(MINIMAL, {"runtime": {"labels": {"k" * 1_000_000: "v"}}})
+    body = inference_service(spec, name="sample", namespace="default")
+
+    answer = server.ask("POST", services_path("default"), body=body, content_type=JSON, dryRun="All")
 
     assert_refused(answer, field="spec.runtime.labels", words="keys of labels must be")
 

@@ -19,16 +19,25 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
 @pytest.fixture
-def kubectl(kubeconfig: Path) -> Any:
+def run_kubectl(kubeconfig: Path) -> Any:
     found = shutil.which("kubectl")
     if found is None:
         pytest.fail('kubectl is not on the PATH: run `eval "$(python -m cluster env)"`')
 
-    def run(*arguments: str, given: str | None = None) -> str:
+    def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [found, f"--kubeconfig={kubeconfig}", *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.fixture
+def kubectl(run_kubectl: Any) -> Any:
+    def run(*arguments: str, given: str | None = None) -> str:
+        done = run_kubectl(*arguments, given=given)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        text: str = done.stdout
+        return text
 
     return run
 
@@ -313,13 +322,12 @@ def test_kubectl_finds_services_by_category(server: ApiServer, own_namespace: st
 
 
 def test_kubectl_shows_the_refusal_with_field_and_remedy(
-    kubeconfig: Path, server: ApiServer, own_namespace: str
+    server: ApiServer, own_namespace: str, run_kubectl: Any
 ) -> None:
     spec = MINIMAL | {"runtime": {"args": ["--http-port", "9"]}}
     manifest = json.dumps(inference_service(spec, name="9add", namespace=own_namespace))
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", "apply", "-f", "-"]
 
-    done = subprocess.run(command, input=manifest, capture_output=True, text=True, timeout=60, check=False)
+    done = run_kubectl("apply", "-f", "-", given=manifest)
 
     assert done.returncode == 1
     assert "spec.runtime.args: " in done.stderr

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster import tools
+from cluster.cache import cache_from_environment
+
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "charts" / "triton-operator"
 
@@ -54,17 +57,12 @@ Render = Callable[..., Rendered]
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """The pinned Helm, built when it is missing; raises what Helm says when it fails."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        from cluster import tools
-        from cluster.cache import cache_from_environment
-
-        cache = cache_from_environment(os.environ)
-        (tool,) = [tool for tool in tools.HOST_TOOLS if tool.name == "helm"]
-        program = tools.folder_of(cache, tool.module) / tool.name
-        if not program.exists():
-            with cache.locked():
-                tools.build(cache, [tool])
+    cache = cache_from_environment(os.environ)
+    (tool,) = [tool for tool in tools.HOST_TOOLS if tool.name == "helm"]
+    program = tools.folder_of(cache, tool.module) / tool.name
+    if not program.exists():
+        with cache.locked():
+            tools.build(cache, [tool])
     home = tmp_path_factory.mktemp("helm")
     environment = {name: str(home) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME")}
 

@@ -20,6 +20,8 @@ USED: dict[tuple[Kind, str], set[str]] = {
     (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update", "delete"},
     **{(kind, ""): APPLIED for kind in names.CHILD_KINDS if kind != names.CONFIG_MAP},
     (names.POD, ""): {"list"},
+    (names.POD, "/log"): {"get"},
+    (names.POD_EVENT, ""): {"list"},
     (names.ENDPOINT_SLICE, ""): {"list"},
     (names.EVENT, ""): {"create"},
 }

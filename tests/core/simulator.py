@@ -7,6 +7,7 @@ Not for: server-side apply and field ownership; a real API server shows those.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from triton_operator.api import names
@@ -14,7 +15,7 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_unsettled, ready_endpoints
 from triton_operator.core.decide import decide
-from triton_operator.core.record import KEY, decode, encode
+from triton_operator.core.record import decode, encode
 from triton_operator.core.revision import from_object, revision_name
 from triton_operator.core.rollout import surge
 from triton_operator.core.world import Announcement, Fleet, Plan, World
@@ -85,6 +86,7 @@ class Cluster:
     spec: InferenceServiceSpec
     broken: frozenset[int] = frozenset()
     final: bool = False
+    load_ticks: int = LOAD_TICKS
     now: float = START
     generation: int = 1
     status: Json = field(default_factory=lambda: {"observedGeneration": -1})
@@ -128,7 +130,10 @@ class Cluster:
         pod.ready, pod.down_until = False, self.now + DOWN_TICKS * TICK
 
     def lose_record(self) -> None:
+        """With the record goes the knowledge of what was on its way out; what served comes back at once."""
+        self.quiet_from = max(self.quiet_from, self.now + (END_TICKS + 5) * TICK)
         self.record = None
+        self.restart_operator()
 
     def restart_operator(self) -> None:
         """The new process looks at everything once."""
@@ -250,10 +255,10 @@ class Cluster:
     def carry_out(self, plan: Plan) -> None:
         """Write what a plan wants, in its order, perhaps only the first few writes of it."""
         self.plan = plan
-        writes: list[Callable[[], None]] = [lambda: self._remember(encode(plan.record))]
-        writes += [lambda kind=kind, body=body: self._write(kind, body) for kind, body in plan.children]  # type: ignore[misc]
-        writes += [lambda kind=kind, name=name: self._delete(kind, name) for kind, name in plan.surplus]  # type: ignore[misc]
-        writes.append(lambda: self._tell(plan))
+        writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
+        writes += [partial(self._write, kind, body) for kind, body in plan.children]
+        writes += [partial(self._delete, kind, name) for kind, name in plan.surplus]
+        writes.append(partial(self._tell, plan))
         for write in writes[: self.crash_after]:
             write()
 
@@ -288,12 +293,14 @@ class Cluster:
     def _delete(self, kind: names.Kind, name: str) -> None:
         self.writes += 1
         self.bodies.pop((kind.kind, name), None)
-        {
-            names.DEPLOYMENT: lambda: self._delete_deployment(name),
-            names.SERVICE: lambda: self.services.pop(name),
-            names.CONTROLLER_REVISION: lambda: self.revisions.pop(name),
-            names.POD_DISRUPTION_BUDGET: lambda: self.budgets.discard(name),
-        }[kind]()
+        if kind == names.DEPLOYMENT:
+            self._delete_deployment(name)
+        elif kind == names.SERVICE:
+            del self.services[name]
+        elif kind == names.CONTROLLER_REVISION:
+            del self.revisions[name]
+        else:
+            self.budgets.remove(name)
 
     def _delete_deployment(self, name: str) -> None:
         before = len(self.serving())
@@ -305,7 +312,7 @@ class Cluster:
     def _kubelet(self) -> None:
         self.pods = [pod for pod in self.pods if pod.ends is None or pod.ends > self.now]
         for pod in self.pods:
-            loaded = pod.born + LOAD_TICKS * TICK <= self.now and pod.down_until <= self.now
+            loaded = pod.born + self.load_ticks * TICK <= self.now and pod.down_until <= self.now
             pod.ready = pod.healthy and loaded and pod.ends is None
 
     def _deployments(self) -> None:
@@ -326,7 +333,9 @@ class Cluster:
         if pod.ends is None:
             pod.ends, pod.ready = self.now + END_TICKS * TICK, False
             target = revision_name(SERVICE, self.spec)
-            pod.counted = self.desired > 0 and pod.revision != target and target in self.deployments
+            rolling = self.plan is not None and not self.plan.record.suspended and not self.plan.record.resuming
+            rolling = rolling and min(self.recent(3)) > 0
+            pod.counted = rolling and pod.revision != target and target in self.deployments
 
     # What is promised.
 
@@ -387,4 +396,6 @@ class Cluster:
             for name in sorted({pod.revision for pod in self.pods})
         }
         wanted = {name: d.wanted for name, d in self.deployments.items()}
-        return f"tick {(self.now - START) / TICK:g}: desired {self.desired}, pods {pods}, wanted {wanted}, {self.record}"
+        return (
+            f"tick {(self.now - START) / TICK:g}: desired {self.desired}, pods {pods}, wanted {wanted}, {self.record}"
+        )

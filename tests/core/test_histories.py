@@ -65,8 +65,7 @@ def take(cluster: Cluster, step: Step) -> None:
             elif pods:
                 cluster.kill(pods[number % len(pods)], gracefully=step.what == "kill")
         case "lose record":
-            cluster.record = None
-            cluster.restart_operator()
+            cluster.lose_record()
         case "wipe status":
             cluster.status = {"observedGeneration": -1}
         case "restart":
@@ -95,9 +94,7 @@ def assert_settled(cluster: Cluster) -> None:
 
 @RELAXED
 @given(history=HISTORY, version=st.sampled_from(VERSIONS[:3]), replicas=st.integers(0, 6))
-def test_a_good_spec_is_realised_at_the_end_of_every_history(
-    history: list[Step], version: int, replicas: int
-) -> None:
+def test_a_good_spec_is_realised_at_the_end_of_every_history(history: list[Step], version: int, replicas: int) -> None:
     cluster = Cluster(spec_of(1, replicas=2), broken=frozenset({BROKEN}))
     live(cluster, history)
     cluster.change(spec_of(version, replicas=replicas))

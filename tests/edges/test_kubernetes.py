@@ -208,3 +208,14 @@ async def test_without_a_change_the_wait_ends_in_time(kube: Kube, namespace: str
     assert not await kube.changed(
         names.CONFIG_MAP, namespace=namespace, name="settings", since=since, within_seconds=0.2
     )
+
+
+async def test_every_character_that_json_can_hold_arrives_as_it_is(kube: Kube, namespace: str) -> None:
+    text = "🦀\x7f\x85\u2028\ufeff\uffff\x01é"
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": namespace, "name": "characters"},
+        "data": {"text": text},
+    }
+    assert (await kube.apply(body, kind=names.CONFIG_MAP))["data"] == {"text": text}

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from triton_operator.resources.pod import pod_template
 from .specs import EVERYTHING, MINIMAL, SPECS
 
 Json = dict[str, Any]
+HELP = Path(__file__).with_name("tritonserver-2.51-help.txt")  # `tritonserver --help` of release 24.10
 SETTINGS = Settings(prepareImage="registry.example/triton-operator:1", prepareImagePullSecrets=("mirror", "registry"))
 EVERY_SPEC = [pytest.param(spec, id=name) for name, spec in SPECS.items()]
 
@@ -231,3 +233,15 @@ def argument(template: Json, flag: str) -> str:
     values = [a.split("=", 1)[1] for a in triton(template)["args"] if a.startswith(f"{flag}=")]
     assert len(values) == 1
     return str(values[0])
+
+
+@pytest.mark.parametrize("spec", EVERY_SPEC)
+def test_a_real_tritonserver_knows_every_flag(spec: Json) -> None:
+    known = set(re.findall(r"^  (--[a-z-]+)", HELP.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    given = {a.split("=")[0] for a in triton(template_of(spec))["args"] if a.startswith("--")}
+    assert given <= known
+
+
+def test_every_reserved_flag_is_one_of_tritonserver_or_of_a_later_one() -> None:
+    known = set(re.findall(r"^  (--[a-z-]+)", HELP.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(OWNED_FLAGS) - known <= {"--allow-client-shm"}  # since 26.05

@@ -184,7 +184,7 @@ class Runtime(ApiModel):
                 "self.all(key, !(key in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/component',"
                 " 'pod-template-hash']) && !key.startsWith('serving.triton-operator.dev/'))",
                 "labels must not set app.kubernetes.io/managed-by, app.kubernetes.io/component, pod-template-hash or"
-                " serving.triton-operator.dev/*: the operator and Kubernetes do",
+                " serving.triton-operator.dev/*, which the operator and Kubernetes set: remove it",
             ),
         ),
     )
@@ -198,7 +198,7 @@ class Runtime(ApiModel):
                 "self.all(key, !['serving.triton-operator.dev/', 'container.apparmor.security.beta.kubernetes.io/',"
                 " 'kubernetes.io/', 'controller.kubernetes.io/'].exists(own, key.startsWith(own)))",
                 "annotations must not set serving.triton-operator.dev/*, kubernetes.io/*, controller.kubernetes.io/* or"
-                " container.apparmor.security.beta.kubernetes.io/*: the operator and Kubernetes do",
+                " container.apparmor.security.beta.kubernetes.io/*, which the operator and Kubernetes set: remove it",
             ),
         ),
     )

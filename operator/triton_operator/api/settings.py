@@ -4,17 +4,20 @@ Not for: what a user says about one service; that is `api.spec`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from triton_operator.api.fields import DnsLabel, DnsName
 
+Whole = Annotated[int, Field(strict=True)]  # `port: true` or `workers: "4"` is a mistake, not a number
+Image = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=None, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Watch(_Strict):
@@ -33,15 +36,23 @@ class Watch(_Strict):
 class LeaderElection(_Strict):
     """The Lease by which one replica of the operator acts at a time."""
 
-    name: str = Field(default="triton-operator", max_length=63, description="Name of the Lease.")
+    name: DnsLabel = Field(default="triton-operator", description="Name of the Lease.")
     namespace: Namespace | None = Field(
         default=None, description="Namespace of the Lease. None: the pod's own, or `default` outside a cluster."
     )
-    leaseDurationSeconds: int = Field(
+    leaseDurationSeconds: Whole = Field(
         default=15, ge=3, le=600, description="A Lease not renewed for this long may be taken over."
     )
-    renewSeconds: int = Field(default=10, ge=1, le=300, description="The leader gives up after failing for this long.")
-    retrySeconds: int = Field(default=2, ge=1, le=60, description="Time between two attempts to take or renew it.")
+    renewSeconds: Whole = Field(
+        default=10, ge=1, le=300, description="The leader gives up after failing for this long."
+    )
+    retrySeconds: Whole = Field(default=2, ge=1, le=60, description="Time between two attempts to take or renew it.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.retrySeconds < self.renewSeconds < self.leaseDurationSeconds:
+            raise ValueError("retrySeconds must be less than renewSeconds, and that less than leaseDurationSeconds")
+        return self
 
 
 class Log(_Strict):
@@ -56,32 +67,28 @@ class Log(_Strict):
 class Settings(_Strict):
     """Everything an administrator decides for all services."""
 
-    tritonImage: str = Field(
+    tritonImage: Image = Field(
         default="nvcr.io/nvidia/tritonserver:26.07-py3",
-        min_length=1,
-        max_length=1024,
         description="Triton image of services that name none. Frozen into each revision when it is made.",
     )
-    prepareImage: str = Field(
-        min_length=1,
-        max_length=1024,
+    prepareImage: Image = Field(
         description="Image of the init container that prepares the model directory: the operator's own image.",
     )
     prepareImagePullPolicy: PullPolicy = Field(
         default="IfNotPresent", description="Pull policy of the init container's image."
     )
-    prepareImagePullSecrets: tuple[str, ...] = Field(
+    prepareImagePullSecrets: tuple[DnsName, ...] = Field(
         default=(),
         description="Secrets that pull prepareImage, by name, in each service's namespace; added to the service's own.",
     )
     watch: Watch = Watch()
     leaderElection: LeaderElection = LeaderElection()
     log: Log = Log()
-    workers: int = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
-    resyncSeconds: int = Field(
+    workers: Whole = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
+    resyncSeconds: Whole = Field(
         default=600, ge=30, le=86400, description="Every object is listed and looked at again after this time, ± 10 %."
     )
-    port: int = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    port: Whole = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
 
 
 def read_settings(path: Path) -> Settings:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -86,6 +86,8 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
             clusterwide=not watch.namespaces,
             namespaces=watch.namespaces,
             standalone=True,
+            # Without one Kopf asks for the name of the user, which the user ID of a pod need not have.
+            identity=cast(Any, names.OPERATOR),
             stop_flag=stop,
         )
 

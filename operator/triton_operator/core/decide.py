@@ -49,7 +49,7 @@ def decide(world: World) -> Plan:
         return _unreadable(world)
     spec = world.spec
     target = _target(world, spec)
-    desired = 0 if spec.suspend else 1 if spec.replicas is None else spec.replicas
+    desired = 0 if spec.suspend else spec.replicas
     record = aim(world, world.record or recover(world), target.name, suspended=spec.suspend)
     shares = _shares(world, record, target.name, desired)
     record = advance(world, record, target.name, desired=desired, shares=shares)

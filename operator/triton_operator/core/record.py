@@ -6,6 +6,7 @@ Not for: what people read; that is the status.
 """
 
 import json
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -21,7 +22,7 @@ class Record:
         stable: the revision that has proven itself, or None before the first one has.
         serving: revisions whose pods are in the Service; more than one while one takes over from another.
         target: the revision that the spec asked for at the last look.
-        started: when the work under way began or last got on, in seconds since the epoch; 0 while all is as it should be.
+        started: when the work under way began or last got on, in seconds since the epoch; 0 while there is none.
         progress: the most pods of the target that have been ready since that work began.
         suspended: whether the service was suspended at the last look.
         resuming: whether stable is being brought back before the target goes on.
@@ -63,18 +64,32 @@ def decode(text: str) -> Record | None:
         record = Record(**known)
         return Record(
             stable=_name(record.stable),
-            serving=tuple(str(name) for name in record.serving),
+            serving=_names(record.serving),
             target=_name(record.target),
-            started=float(record.started),
+            started=_time(record.started),
             progress=int(record.progress),
             suspended=bool(record.suspended),
             resuming=bool(record.resuming),
-            kinds={str(name): tuple(str(kind) for kind in kinds) for name, kinds in record.kinds.items()},
+            kinds={name: _names(kinds) for name, kinds in record.kinds.items()},
             failure=dict(record.failure) if record.failure else None,
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
 def _name(value: object) -> str | None:
-    return None if value is None else str(value)
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r} is not a name")
+
+
+def _names(values: object) -> tuple[str, ...]:
+    if isinstance(values, list | tuple) and all(isinstance(value, str) for value in values):
+        return tuple(values)
+    raise TypeError(f"{values!r} are not names")
+
+
+def _time(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a time")
+    return float(value)

@@ -117,9 +117,12 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
         The record with its pointers moved.
     """
     fleets = world.fleets
-    serving = list(record.serving)
-    if target not in serving and (not serving or fleets.get(target, NOTHING).ready > 0):
+    serving = list(record.serving) or [target]
+    if target not in serving and fleets.get(target, NOTHING).ready:
         serving.append(target)
+    stable = record.stable  # it may have been gone and grow again, because the one that followed it was given up
+    if stable and stable not in serving and fleets.get(stable, NOTHING).ready and shares.get(stable, 0):
+        serving.append(stable)
     occupied = {name for name, fleet in fleets.items() if fleet.pods or fleet.ending or shares.get(name, 0)}
     if record.suspended:  # what serves is left in the Service until it has gone
         keep = record.stable or target

@@ -7,6 +7,7 @@ what the operator reconciles, which are Kopf's (`controller.events`).
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ CHUNK = 250
 """Objects per page of a list: bounds the memory of a list on both sides."""
 
 _JSON = "application/json"
-_APPLY = "application/apply-patch+yaml"
+# Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LOG_LINES = 500
 _LOG_BYTES = 1 << 20
 
@@ -400,10 +403,19 @@ class Kube:
         given = urlencode({key: value for key, value in query.items() if value}, quote_via=quote)
         url = f"{self._client.configuration.host}{path}{'?' if given else ''}{given}"
         answer = await self._client.call_api(
-            method, url, header_params=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=None)
+            method,
+            url,
+            header_params=headers,
+            body=_as_yaml(body) if content_type == _APPLY and body is not None else body,
+            _request_timeout=aiohttp.ClientTimeout(total=None),
         )
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _as_yaml(body: Object) -> str:
+    """Print a body as JSON that is YAML too: characters as they are, save those that YAML does not take."""
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(body, ensure_ascii=False))
 
 
 def _group_path(kind: Kind) -> str:

@@ -1,0 +1,210 @@
+"""Random specs within the bounds of the CRD, read from the CRD itself; rules between fields are kept by hand.
+
+Not for: specs that are refused; see `breaches` and `rule_samples`.
+"""
+
+import re
+from operator import itemgetter
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .crd_tree import ROOT, Json
+
+Strategy = st.SearchStrategy[Any]
+
+SPEC: Json = ROOT["properties"]["spec"]
+_PATTERN = re.compile(r"^(?:self|string\(self\))\.matches\('(.*)'\)$")
+_RESOURCES = st.dictionaries(
+    st.sampled_from(["cpu", "memory", "ephemeral-storage"]), st.deferred(lambda: _quantities()), max_size=3
+)
+
+
+def specs() -> Strategy:
+    """Make whole specs."""
+    return _strategy(SPEC, "spec").map(_consistent)
+
+
+def _strategy(node: Json, where: str) -> Strategy:
+    if where in _BY_HAND:
+        return _BY_HAND[where](node, where)
+    if "enum" in node:
+        return st.sampled_from(node["enum"])
+    if node.get("x-kubernetes-int-or-string"):
+        return _quantities()
+    match node["type"]:
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.integers(node["minimum"], node["maximum"])
+        case "string":
+            return _text(node)
+        case "array":
+            keys = node.get("x-kubernetes-list-map-keys")
+            return st.lists(
+                _strategy(node["items"], where + "[]"),
+                min_size=node.get("minItems", 0),
+                max_size=min(4, node["maxItems"]),
+                unique_by=tuple(itemgetter(key) for key in keys) if keys else None,
+            )
+        case _:
+            return _object(node, where)
+
+
+def _object(node: Json, where: str) -> Strategy:
+    if "properties" not in node:
+        rule = next(rule["rule"] for rule in node["x-kubernetes-validations"] if "key.matches" in rule["rule"])
+        keys = _from_pattern(_unescaped(rule.split("key.matches('", 1)[1].rsplit("')", 1)[0]), 253)
+        allowed = keys.filter(lambda key: "kubernetes.io/" not in key and key != "pod-template-hash")
+        return st.dictionaries(allowed, _strategy(node["additionalProperties"], where + "{}"), max_size=3)
+    required = node.get("required", ())
+    children = {name: _strategy(child, f"{where}.{name}") for name, child in node["properties"].items()}
+    return st.fixed_dictionaries(
+        {name: child for name, child in children.items() if name in required},
+        optional={name: child for name, child in children.items() if name not in required},
+    )
+
+
+def _text(node: Json) -> Strategy:
+    longest = node["maxLength"]
+    for rule in node.get("x-kubernetes-validations", ()):
+        if matched := _PATTERN.match(rule["rule"]):
+            return _from_pattern(_unescaped(matched[1]), longest).filter(
+                lambda text: bool(text) or "minLength" not in node
+            )
+    return st.text(st.characters(codec="utf-8"), min_size=node.get("minLength", 0), max_size=min(50, longest))
+
+
+def _from_pattern(pattern: str, longest: int) -> Strategy:
+    return st.from_regex(pattern, fullmatch=True).filter(lambda text: len(text) <= longest)
+
+
+def _unescaped(literal: str) -> str:
+    return literal.replace("\\\\", "\0").replace("\\'", "'").replace("\0", "\\")
+
+
+def _quantities() -> Strategy:
+    suffixes = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "m"]
+    text = st.builds(
+        lambda whole, part, suffix: f"{whole}{part}{suffix}",
+        st.integers(0, 10**15 - 1),
+        st.sampled_from(["", ".5", ".001", ".0"]),
+        st.sampled_from(suffixes),
+    )
+    return st.integers(0, 10**15 - 1) | text
+
+
+def _one_of_the_optional(node: Json, where: str) -> Strategy:
+    fixed = {name: _strategy(node["properties"][name], f"{where}.{name}") for name in node.get("required", ())}
+    choices = [
+        st.fixed_dictionaries(fixed | {name: _strategy(child, f"{where}.{name}")})
+        for name, child in node["properties"].items()
+        if name not in fixed
+    ]
+    return st.one_of(*choices)
+
+
+def _variables(node: Json, where: str) -> Strategy:
+    name = _strategy(node["properties"]["name"], where + ".name").filter(lambda n: not n.startswith("TRITON_OPERATOR_"))
+    return st.one_of(
+        st.fixed_dictionaries({"name": name}),
+        st.fixed_dictionaries({"name": name, "value": _strategy(node["properties"]["value"], where + ".value")}),
+        st.fixed_dictionaries(
+            {"name": name, "valueFrom": _strategy(node["properties"]["valueFrom"], where + ".valueFrom")}
+        ),
+    )
+
+
+def _tolerations(node: Json, where: str) -> Strategy:
+    child = {name: _strategy(below, f"{where}.{name}") for name, below in node["properties"].items()}
+    return st.one_of(
+        st.fixed_dictionaries({"key": child["key"], "value": child["value"]}, optional={"effect": child["effect"]}),
+        st.fixed_dictionaries({"operator": st.just("Exists")}, optional={n: child[n] for n in ("key", "effect")}),
+        st.fixed_dictionaries(
+            {"key": child["key"], "effect": st.just("NoExecute"), "tolerationSeconds": child["tolerationSeconds"]}
+        ),
+    )
+
+
+def _requirements(node: Json, where: str) -> Strategy:
+    key = _strategy(node["properties"]["key"], where + ".key")
+    value = _strategy(node["properties"]["values"]["items"], where + ".values[]")
+    return st.one_of(
+        st.fixed_dictionaries(
+            {
+                "key": key,
+                "operator": st.sampled_from(["In", "NotIn"]),
+                "values": st.lists(value, min_size=1, max_size=3),
+            }
+        ),
+        st.fixed_dictionaries({"key": key, "operator": st.sampled_from(["Exists", "DoesNotExist"])}),
+        st.fixed_dictionaries(
+            {
+                "key": key,
+                "operator": st.sampled_from(["Gt", "Lt"]),
+                "values": st.integers(0, 10**18 - 1).map(lambda number: [str(number)]),
+            }
+        ),
+    )
+
+
+def _resources(node: Json, where: str) -> Strategy:
+    extended = st.dictionaries(
+        st.sampled_from(["rdma/hca", "example.com/Fpga-1"]), st.integers(0, 10**15 - 1), max_size=2
+    )
+    only = st.one_of(st.fixed_dictionaries({"requests": _RESOURCES}), st.fixed_dictionaries({"limits": _RESOURCES}))
+    equal = st.builds(lambda plain, more: {"requests": plain | more, "limits": plain | more}, _RESOURCES, extended)
+    return only | equal
+
+
+def _uris(node: Json, where: str) -> Strategy:
+    name = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9])?", fullmatch=True)
+    part = st.from_regex(r"[A-Za-z0-9._-]{1,40}", fullmatch=True).filter(lambda text: text not in (".", ".."))
+    path = st.lists(part, max_size=4).map("/".join)
+    return st.builds("configmap://{}".format, name) | st.builds("pvc://{}/{}".format, name, path)
+
+
+def _not_zero(node: Json, where: str) -> Strategy:
+    return st.integers(node["minimum"], node["maximum"]).filter(bool)
+
+
+def _mount_paths(node: Json, where: str) -> Strategy:
+    reserved = ("models", "source", "dev", "tmp", "proc", "sys")
+    part = st.text(st.characters(codec="utf-8", exclude_characters="/:", min_codepoint=33), min_size=1, max_size=20)
+    allowed = part.filter(lambda text: text not in (".", "..", "\x7f") and text not in reserved and "\x7f" not in text)
+    joined = st.lists(allowed, min_size=1, max_size=4).map("/".join)
+    return joined.map(lambda path: f"/{path}") if where.endswith("mountPath") else joined
+
+
+_TERMS = "nodeSelectorTerms[].matchExpressions[]"
+_AFFINITY = "spec.runtime.nodeAffinity"
+_BY_HAND = {
+    "spec.model.uri": _uris,
+    "spec.gpu.resourceName": lambda node, where: st.sampled_from(["nvidia.com/gpu", "amd.com/gpu", "a.b/C_d-9"]),
+    "spec.runtime.args[]": lambda node, where: _text(node).filter(lambda text: not text.startswith("--")),
+    "spec.runtime.sharedMemory": lambda node, where: st.integers(1, 999).map("{}Mi".format),
+    "spec.runtime.resources": _resources,
+    "spec.runtime.env[]": _variables,
+    "spec.runtime.env[].valueFrom": _one_of_the_optional,
+    "spec.runtime.volumes[]": _one_of_the_optional,
+    "spec.runtime.volumes[].emptyDir.sizeLimit": lambda node, where: st.integers(1, 999).map("{}Mi".format),
+    "spec.runtime.volumeMounts[].mountPath": _mount_paths,
+    "spec.runtime.volumeMounts[].subPath": _mount_paths,
+    "spec.runtime.tolerations[]": _tolerations,
+    f"{_AFFINITY}.requiredDuringSchedulingIgnoredDuringExecution.{_TERMS}": _requirements,
+    f"{_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[].preference.matchExpressions[]": _requirements,
+    "spec.runtime.securityContext.runAsUser": _not_zero,
+    "spec.runtime.securityContext.fsGroup": _not_zero,
+}
+
+
+def _consistent(spec: Json) -> Json:
+    """Let mounts name volumes that are there, and volumes not take the operator's names."""
+    runtime = spec.get("runtime", {})
+    volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]
+    if "volumes" in runtime:
+        runtime["volumes"] = volumes
+    mounts = runtime.pop("volumeMounts", [])
+    if volumes:
+        runtime["volumeMounts"] = [m | {"name": volumes[i % len(volumes)]["name"]} for i, m in enumerate(mounts)]
+    return spec

@@ -1,0 +1,71 @@
+"""The record is read back as it was written; anything else counts as lost."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triton_operator.core.record import Record, decode, encode
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
+RECORDS = st.builds(
+    Record,
+    stable=st.none() | NAMES,
+    serving=st.lists(NAMES, max_size=3).map(tuple),
+    target=st.none() | NAMES,
+    started=st.floats(0, 1e12),
+    progress=st.integers(0, 1000),
+    suspended=st.booleans(),
+    resuming=st.booleans(),
+    kinds=st.dictionaries(NAMES, st.lists(NAMES, max_size=2).map(tuple), max_size=2),
+    failure=st.none() | st.dictionaries(NAMES, NAMES, min_size=1, max_size=3),
+)
+
+
+@given(record=RECORDS)
+def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
+    assert decode(encode(record)) == record
+    assert encode(record) == encode(decode(encode(record)) or Record())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("{", id="cut off"),
+        pytest.param("null", id="null"),
+        pytest.param("[]", id="list"),
+        pytest.param('"schema"', id="text"),
+        pytest.param("{}", id="no schema"),
+        pytest.param('{"schema": 2}', id="other schema"),
+        pytest.param('{"schema": 1, "serving": 5}', id="number for a list"),
+        pytest.param('{"schema": 1, "started": "soon"}', id="text for a time"),
+        pytest.param('{"schema": 1, "kinds": []}', id="list for a map"),
+        pytest.param('{"schema": 1, "kinds": {"a": 1}}', id="number in a map"),
+        pytest.param('{"schema": 1, "failure": 5}', id="number for a failure"),
+        pytest.param('{"schema": 1, "started": NaN}', id="not a number"),
+        pytest.param('{"schema": 1, "started": 1e999}', id="infinity"),
+        pytest.param('{"schema": 1, "serving": "vision-a"}', id="text for a list"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
+def test_what_is_no_record_counts_as_lost(text: str) -> None:
+    assert decode(text) is None
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    ),
+    field=st.sampled_from(["stable", "serving", "target", "started", "kinds", "failure", "resuming"]),
+)
+def test_no_text_makes_reading_fail(value: Any, field: str) -> None:
+    record = decode(json.dumps({"schema": 1, field: value}))
+    assert record is None or isinstance(record.serving, tuple)
+
+
+def test_fields_of_another_version_of_the_operator_are_passed_over() -> None:
+    assert decode('{"schema": 1, "stable": "a", "step": 3}') == Record(stable="a")
