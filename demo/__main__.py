@@ -53,7 +53,7 @@ def main() -> int:
         ('eval "$(.venv/bin/python -m cluster env)"', "kubectl and helm for this cluster"),
         (f"kubectl scale tisvc {SERVICE} -n {NAMESPACE} --replicas=3", "one more pod"),
         (f"kubectl describe tisvc {SERVICE} -n {NAMESPACE}", "conditions and events"),
-        (f"kubectl patch tisvc {SERVICE} -n {NAMESPACE} --type=merge -p '{{\"spec\":{{\"suspend\":true}}}}'", "free its pods"),
+        (f"kubectl patch tisvc {SERVICE} -n {NAMESPACE} --type=merge -p 'spec: {{suspend: true}}'", "free its pods"),
         (f"kubectl delete tisvc {SERVICE} -n {NAMESPACE}", "nothing is left"),
         ("make clean", "remove the cluster"),
     ):
@@ -114,7 +114,7 @@ def watch(cluster: Cluster) -> None:
             current_generation = service["status"]["observedGeneration"] == service["metadata"]["generation"]
             if current_generation and conditions["Ready"]["status"] == "True":
                 return
-            if current_generation and conditions["Stalled"]["status"] == "True" or time.monotonic() > deadline:
+            if (current_generation and conditions["Stalled"]["status"] == "True") or time.monotonic() > deadline:
                 said = conditions.get("Ready", {}).get("message", "the operator has not looked at it")
                 raise ClusterError(f"{SERVICE} is not ready: {said}")
             time.sleep(0.5)

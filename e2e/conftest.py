@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stories import CHART, SYSTEM, Namespace, chart_values, helm
 
 from cluster import provider
+from stories import CHART, SYSTEM, Namespace, chart_values, helm
 
 LOGS = Path(os.environ.get("TRITON_OPERATOR_LOGS", "logs"))
 
@@ -66,7 +66,7 @@ def other_namespace(cluster: provider.Cluster, operator: None) -> Iterator[Names
         yield made
 
 
-class _made:  # noqa: N801 - reads as a verb
+class _made:
     def __init__(self, cluster: provider.Cluster, name: str) -> None:
         self._cluster, self._name = cluster, name
 

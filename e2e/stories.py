@@ -1,4 +1,4 @@
-"""What the stories are told with: a namespace as a user sees it, waiting for conditions, a caller inside the cluster."""
+"""What the stories are told with: a namespace as a user sees it, waiting, a caller inside the cluster."""
 
 import json
 import time
@@ -26,8 +26,8 @@ import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
     def execute(self, requests):
-        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", pb_utils.get_input_tensor_by_name(r, "X").as_numpy() + {add})])
-                for r in requests]
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32({add}))]) for x in inputs]
 """
 BROKEN = "raise RuntimeError('the weights are missing')\n"
 CONFIG = """

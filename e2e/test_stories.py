@@ -1,12 +1,13 @@
 """What a user lives through, on real kubelets with a real Triton."""
 
+import json
 import threading
 from collections import Counter
 
 import pytest
-from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, helm, model, service
 
 from cluster import provider
+from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, helm, model, service
 
 
 def condition(body: dict, type_: str) -> dict:
@@ -224,13 +225,13 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Nam
 
 
 def test_an_upgraded_operator_restarts_no_pod(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: object
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
     before = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
     generation = namespace.listed("deployments")[0]["metadata"]["generation"]
-    values = chart_values(images.operator.by_name, images.triton.by_name)  # other names: other defaults
+    values = chart_values(images.operator.stable, images.triton.stable)  # other names: other defaults
     helm(cluster, "upgrade", "triton-operator", CHART, "--namespace", SYSTEM, "--wait", "--timeout", "120s", *values,
          "--set", "log.format=text")  # fmt: skip
     namespace.kubectl("scale", "tisvc/adder", "--replicas=3")  # the new one is at work
@@ -278,8 +279,6 @@ def _fill(namespace: Namespace, image: str) -> None:
         "    path.parent.mkdir(parents=True, exist_ok=True)\n"
         "    path.write_text(text)\n"
     )
-    import json
-
     namespace.apply(
         {
             "apiVersion": "v1",

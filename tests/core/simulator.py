@@ -58,8 +58,6 @@ class Pod:
     ready: bool = False
     down_until: float = 0.0
     ends: float | None = None
-    counted: bool = True
-    """Whether it counts against the surge while it ends: not if it was killed, suspended, or the target's own."""
 
     @property
     def serves(self) -> bool:
@@ -106,6 +104,7 @@ class Cluster:
     """From when on the world is as the operator saw it: no pod was killed since, and no controller lags."""
     seen_serving: int = 0
     """Ready pods in service when the operator looked last: it cannot know of those that became ready since."""
+    _looked_at_pods: bool = False
     _made: int = 0
     _due: float | None = START
     _seen: str = ""
@@ -121,7 +120,6 @@ class Cluster:
 
     def kill(self, pod: Pod, *, gracefully: bool) -> None:
         self.quiet_from = self.now + 3 * TICK
-        pod.counted = False
         pod.ends = self.now + (END_TICKS * TICK if gracefully else 0.0)
 
     def disturb(self, pod: Pod) -> None:
@@ -176,6 +174,7 @@ class Cluster:
             if len(fleets) > 1:
                 slices = [{"endpoints": [{"targetRef": {"uid": pod.name}} for pod in self.endpoints]}]
                 endpoints = ready_endpoints(slices, pods)
+        self._looked_at_pods = pods is not None
         routed = (self.selector or {}).get(names.LABEL_REVISION)
         kept = [from_object(body) for body in self.revisions.values()]
         return World(
@@ -234,7 +233,6 @@ class Cluster:
             self._deployments()
         else:
             self.quiet_from = max(self.quiet_from, self.now + 3 * TICK)
-        self._check_total()
         self.operate()
         self.endpoints = listed
 
@@ -255,6 +253,7 @@ class Cluster:
     def carry_out(self, plan: Plan) -> None:
         """Write what a plan wants, in its order, perhaps only the first few writes of it."""
         self.plan = plan
+        self._check_surge(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
         writes += [partial(self._write, kind, body) for kind, body in plan.children]
         writes += [partial(self._delete, kind, name) for kind, name in plan.surplus]
@@ -332,10 +331,6 @@ class Cluster:
     def _end(self, pod: Pod) -> None:
         if pod.ends is None:
             pod.ends, pod.ready = self.now + END_TICKS * TICK, False
-            target = revision_name(SERVICE, self.spec)
-            rolling = self.plan is not None and not self.plan.record.suspended and not self.plan.record.resuming
-            rolling = rolling and min(self.recent(3)) > 0
-            pod.counted = rolling and pod.revision != target and target in self.deployments
 
     # What is promised.
 
@@ -359,13 +354,23 @@ class Cluster:
         if self.now >= self.quiet_from and len(after) < min(len(before), *self.recent(3)):
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
 
-    def _check_total(self) -> None:
-        """There are never more pods than were wanted lately and the surge; GPUs are not taken twice."""
-        most = max(desired + surge(desired) for desired in self.recent(END_TICKS + 5))
+    def _check_surge(self, plan: Plan) -> None:
+        """A new revision grows only into what is free: GPUs are not taken twice, not even by pods that are ending.
+
+        What already serves is brought back at once, whatever is ending, and so are a target's own pods.
+        """
         target = revision_name(SERVICE, self.spec)
-        total = sum(pod.ends is None or (pod.counted and pod.revision != target) for pod in self.pods)
-        if self.now >= self.quiet_from and total > most:
-            raise Violation(f"{self}: {total} pods exist, at most {most} may")
+        wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
+        before = self.deployments[target].wanted if target in self.deployments else 0
+        others = {pod.revision for pod in self.pods} | set(wanted)
+        total = wanted[target]
+        for name in others - {target}:
+            living = sum(pod.ends is None for pod in self.of(name))
+            total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
+        most = self.desired + surge(self.desired)
+        known = self.now >= self.quiet_from and self._looked_at_pods
+        if known and wanted[target] > before and total > most and len(others) > 1:
+            raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 
     def _watched(self) -> str:
         """Fingerprint what the operator watches; pods and endpoints are not among it."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from triton_operator.api.fields import DnsLabel, DnsName
 
 Whole = Annotated[int, Field(strict=True)]  # `port: true` or `workers: "4"` is a mistake, not a number
