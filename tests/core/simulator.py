@@ -167,7 +167,7 @@ class Cluster:
         fleets = {name: Fleet(d.wanted, d.pods, d.ready) for name, d in self.deployments.items()}
         pods: tuple[Json, ...] | None = None
         endpoints = None
-        if is_unsettled({"status": self.status}, fleets.values()):
+        if is_unsettled({"metadata": {"generation": self.generation}, "status": self.status}, fleets.values()):
             pods = tuple(self._pod(pod) for pod in self.pods)
             ending = {name: sum(p.ends is not None for p in self.of(name)) for name in fleets}
             fleets = {name: replace(fleet, ending=ending[name]) for name, fleet in fleets.items()}

@@ -5,6 +5,8 @@ Not for: decisions, nor writing anything.
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +23,8 @@ from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
 
 Json = dict[str, Any]
+
+STUCK_SECONDS = 60.0
 
 
 async def gather(kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, now: float) -> World:
@@ -49,7 +53,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
     if is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
-        fleets = {revision: _with_ending(revision, fleet, pods) for revision, fleet in fleets.items()}
+        fleets = {revision: _with_ending(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
         if len(fleets) > 1:
             selector = f"kubernetes.io/service-name={name}"
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
@@ -96,8 +100,9 @@ def read_spec(service: Json) -> tuple[InferenceServiceSpec | None, str | None]:
 def is_unsettled(service: Json, fleets: Iterable[Fleet]) -> bool:
     """Say whether pods must be looked at: something is under way, or was at the last look."""
     listed = list(fleets)
-    ready = [c for c in (service.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"]
-    settled = bool(ready) and ready[0]["status"] == "True" and ready[0].get("reason") != "Suspending"
+    status = service.get("status") or {}
+    current = status.get("observedGeneration") == service["metadata"]["generation"]
+    settled = current and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     whole = len(listed) == 1 and listed[0].wanted == listed[0].pods == listed[0].ready and not listed[0].refused
     return bool(listed) and not (settled and whole)
 
@@ -133,10 +138,15 @@ def _fleet(deployment: Json) -> Fleet:
     )
 
 
-def _with_ending(revision: str, fleet: Fleet, pods: Iterable[Json]) -> Fleet:
+def _with_ending(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float) -> Fleet:
     own = [p for p in pods if p["metadata"]["labels"].get(names.LABEL_REVISION) == revision]
-    ending = sum("deletionTimestamp" in p["metadata"] for p in own)
-    return Fleet(wanted=fleet.wanted, pods=fleet.pods, ready=fleet.ready, ending=ending, refused=fleet.refused)
+    return replace(fleet, ending=sum(_is_ending(pod, now=now) for pod in own))
+
+
+def _is_ending(pod: Json, *, now: float) -> bool:
+    """Say whether a pod is going away and still there; one that nobody can end, on a lost node, holds up nothing."""
+    deadline = pod["metadata"].get("deletionTimestamp")
+    return deadline is not None and now < datetime.fromisoformat(deadline).timestamp() + STUCK_SECONDS
 
 
 def _record(config_maps: Iterable[Json], service: str) -> Record | None:
