@@ -11,6 +11,11 @@ CRD := crds/inferenceservices.serving.triton-operator.dev.yaml
 # What runs against a cluster gets its KUBECONFIG and the pinned tools from the cluster's own environment.
 IN_CLUSTER := eval "$$($(BIN)/python -m cluster env)" &&
 MINUTES ?= 60
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+# Triton's Python backend needs libpython, which Debian packs apart from its Python.
+HAS_LIBPYTHON := import ctypes.util, pathlib, sys, sysconfig as s; \
+	v = "python%d.%d" % sys.version_info[:2]; own = pathlib.Path(sys.base_prefix, "lib"), pathlib.Path(s.get_config_var("LIBDIR")); \
+	sys.exit(not (ctypes.util.find_library(v) or any((d / ("lib" + v + ".so.1.0")).exists() for d in own)))
 
 .PHONY: help
 help:  ## List the tasks
@@ -55,6 +60,7 @@ unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
 .PHONY: contract
 contract: $(READY)  ## Test against real software on loopback: Triton
 	@echo "==> Contract tests"
+	@$(BIN)/python -c '$(HAS_LIBPYTHON)' || { apt-get update -q && apt-get install -qy "libpython$$($(BIN)/python -c '$(VERSION)')"; }
 	@$(BIN)/pytest -q -m contract
 
 .PHONY: cluster

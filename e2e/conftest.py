@@ -49,6 +49,11 @@ def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[Non
          "--take-ownership", "--wait", "--timeout", "120s",
          *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
     yield
+    # With the chart's permissions alone: nothing was asked for that it does not grant.
+    pods = cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=name").split()
+    for pod in pods:
+        path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod.removeprefix('pod/')}:8080/proxy/metrics"
+        assert 'code="403"' not in cluster.kubectl("get", "--raw", path)
     left = cluster.kubectl("get", "tisvc", "--all-namespaces", "--output=name").split()
     assert not left, "a test has left services behind"
     helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")

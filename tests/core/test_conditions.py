@@ -284,3 +284,17 @@ def test_gpus_that_are_held_and_not_used_are_reported() -> None:
         found = [c["status"] for c in status["conditions"] if c["type"] == "ServesOnCPU"]
         assert found == [expected]
     assert "ServesOnCPU" not in {c["type"] for c in decide(world).status["conditions"]}
+
+
+def test_a_revision_is_announced_when_it_may_load_and_not_while_it_is_refused() -> None:
+    def status(accepted: str) -> Json:
+        told = [("Ready", "Unknown"), ("Accepted", accepted), ("Available", "False")]
+        conditions = [{"type": t, "status": s, "reason": "Forbidden", "message": "no"} for t, s in told]
+        return {"conditions": conditions, "canary": {"name": "a-1", "version": 3}}
+
+    def reasons(before: Json, after: Json) -> list[str]:
+        return [announcement.reason for announcement in announcements(before, after)]
+
+    assert reasons({}, status("False")) == ["Forbidden"]
+    assert reasons(status("False"), status("True")) == ["Loading"]
+    assert reasons(status("True"), status("True")) == []

@@ -228,7 +228,9 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
             told.append(Announcement("Warning", condition["reason"], condition["message"]))
     if (stable := after.get("stable")) and stable["name"] != (before.get("stable") or {}).get("name"):
         told.append(Announcement("Normal", "Promoted", f"revision {stable['name']} serves version {stable['version']}"))
-    if (canary := after.get("canary")) and canary["name"] != (before.get("canary") or {}).get("name"):
+    canary, accepted = after.get("canary"), new[ACCEPTED]["status"] == "True"
+    was_accepted = old.get(ACCEPTED, {}).get("status") == "True"
+    if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
         told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
     is_ready, was_ready = new[READY], old.get(READY)
     if is_ready["status"] == "True" and _changed(was_ready, is_ready):
