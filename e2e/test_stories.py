@@ -3,10 +3,13 @@
 import json
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster import provider
+from cluster.processes import CommandFailed
 from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, helm, model, service
 
 
@@ -240,6 +243,25 @@ def test_an_upgraded_operator_restarts_no_pod(
     assert before.items() <= after.items()
     assert namespace.listed("deployments")[0]["metadata"]["generation"] == generation + 1
     helm(cluster, "rollback", "triton-operator", "--namespace", SYSTEM, "--wait", "--timeout", "120s")
+
+
+def test_helm_waits_until_the_model_serves_and_not_for_ever_for_a_bad_one(
+    cluster: provider.Cluster, namespace: Namespace, tmp_path: Path
+) -> None:
+    namespace.apply(model("model"), model("broken", code=BROKEN))
+    for name in ("good", "bad"):
+        chart = tmp_path / name
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text(f"{{apiVersion: v2, name: {name}, version: 1.0.0}}")
+        body = service(name, uri="configmap://model" if name == "good" else "configmap://broken")
+        (chart / "templates" / "service.yaml").write_text(yaml.safe_dump(body))
+    words = ("--namespace", namespace.name, "--wait", "--timeout")
+    helm(cluster, "install", "good", tmp_path / "good", *words, "90s")
+    assert condition(namespace.get("tisvc", "good"), "Ready")["status"] == "True"
+    with pytest.raises(CommandFailed, match="bad"):
+        helm(cluster, "install", "bad", tmp_path / "bad", *words, "15s")
+    for name in ("good", "bad"):
+        helm(cluster, "uninstall", name, "--namespace", namespace.name)
 
 
 @pytest.mark.parametrize("spec", [pytest.param({"model": {"name": "m", "uri": "s3://x/y", "version": 1}}, id="uri")])
