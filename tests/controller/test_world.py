@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from triton_operator.controller.world import STUCK_SECONDS, is_unsettled, ready_endpoints
-from triton_operator.controller.world import _with_ending as with_ending
+from triton_operator.controller.world import _with_pods as with_pods
 from triton_operator.core.world import Fleet
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ def test_pods_are_looked_at_only_while_something_is_under_way(body, fleets, unse
 def test_a_pod_that_is_going_away_counts_until_it_is_stuck() -> None:
     late = NOW - timedelta(seconds=STUCK_SECONDS + 1)
     pods = [pod("a", "r"), pod("b", "r", NOW), pod("c", "r", late), pod("d", "other", NOW)]
-    assert with_ending("r", WHOLE, pods, now=NOW.timestamp()).ending == 1
+    assert with_pods("r", WHOLE, pods, now=NOW.timestamp()).ending == 1
 
 
 def test_endpoints_are_counted_once_per_pod_and_by_revision() -> None:

@@ -201,6 +201,7 @@ class Cluster:
             endpoints=endpoints,
             kinds={},
             problems=(),
+            waits=(),
             now=self.now,
         )
 

@@ -272,7 +272,7 @@ def test_an_evicted_pod_does_not_hide_why_its_successor_does_not_start() -> None
 def test_pods_that_the_api_server_refuses_are_told_of() -> None:
     words = 'pods "vision-abc-1" is forbidden: exceeded quota: gpus'
     failure = diagnose(REVISION, Fleet(wanted=1, pods=0, ready=0, refused=words), ())
-    assert failure == Failure("PodsRefused", f"the API server refuses the pods: {words}", final=True)
+    assert failure == Failure("PodsRefused", f"the API server refuses the pods: {words}")
 
 
 def test_every_reason_of_the_init_container_reaches_the_status() -> None:
@@ -363,3 +363,38 @@ def test_a_long_traceback_is_cut() -> None:
 )
 def test_other_last_words_are_taken_as_they_come(text: str, words: str) -> None:
     assert last_words(text) == words
+
+
+def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loop() -> None:
+    def crashed(started: str) -> dict:
+        ended = {"exitCode": 1, "startedAt": started, "finishedAt": "2026-05-01T10:00:00Z", "message": "boom"}
+        status = {"name": "triton", "restartCount": 3, "state": {"running": {}}, "lastState": {"terminated": ended}}
+        return {
+            "metadata": {
+                "name": "p",
+                "labels": {LABEL_REVISION: REVISION},
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "status": {"phase": "Running", "containerStatuses": [status]},
+        }
+
+    fleet = Fleet(wanted=1, pods=1, ready=0)
+    looping = diagnose(REVISION, fleet, (crashed("2026-05-01T09:59:00Z"),))
+    surprised = diagnose(REVISION, fleet, (crashed("2026-01-01T00:00:00Z"),))
+    assert looping is not None
+    assert surprised is not None
+    assert (looping.final, surprised.final) == (True, False)
+
+
+def test_an_evicted_pod_that_has_been_replaced_is_no_news() -> None:
+    def pod(name: str, created: str, **status: str) -> dict:
+        labels = {LABEL_REVISION: REVISION}
+        return {"metadata": {"name": name, "labels": labels, "creationTimestamp": created}, "status": status}
+
+    corpse = pod("old", "2026-01-01T00:00:00Z", phase="Failed", reason="Evicted", message="low on memory")
+    successor = pod("new", "2026-01-02T00:00:00Z", phase="Pending")
+    fleet = Fleet(wanted=1, pods=1, ready=0)
+    assert diagnose(REVISION, fleet, (corpse, successor)) is None
+    told = diagnose(REVISION, fleet, (corpse,))
+    assert told is not None
+    assert told.reason == "Evicted"

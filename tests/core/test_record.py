@@ -20,7 +20,10 @@ RECORDS = st.builds(
     suspended=st.booleans(),
     resuming=st.booleans(),
     kinds=st.dictionaries(NAMES, st.lists(NAMES, max_size=2).map(tuple), max_size=2),
-    failure=st.none() | st.dictionaries(NAMES, NAMES, min_size=1, max_size=3),
+    failure=st.none()
+    | st.fixed_dictionaries(
+        {name: NAMES for name in ("reason", "message", "revision", "time")}, optional={"pod": NAMES}
+    ),
 )
 
 
@@ -69,3 +72,17 @@ def test_no_text_makes_reading_fail(value: Any, field: str) -> None:
 
 def test_fields_of_another_version_of_the_operator_are_passed_over() -> None:
     assert decode('{"schema": 1, "stable": "a", "step": 3}') == Record(stable="a")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param({"reason": "X", "message": "m", "revision": "a-1"}, id="no time"),
+        pytest.param({"reason": 1, "message": "m", "revision": "a-1", "time": "t"}, id="a reason that is no text"),
+        pytest.param(["x"], id="a list"),
+    ],
+)
+def test_a_failure_that_the_operator_did_not_write_is_dropped_and_the_record_kept(failure: object) -> None:
+    text = encode(Record(stable="a-1")).replace('"failure":null', f'"failure":{json.dumps(failure)}')
+    record = decode(text)
+    assert record is None or (record.stable == "a-1" and record.failure is None)

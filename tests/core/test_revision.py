@@ -2,13 +2,14 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.core.revision import from_object, render, revision_name, to_data
+from triton_operator.core.revision import from_deployment, from_object, render, revision_name, to_data
 from triton_operator.resources.children import Owner, controller_revision
 
 Json = dict[str, Any]
@@ -137,3 +138,23 @@ def test_a_revision_is_read_back_from_its_object_as_it_was_rendered() -> None:
 def test_a_revision_of_an_unknown_schema_is_left_alone() -> None:
     assert from_object({"metadata": {"name": "vision-a"}, "revision": 1, "data": {"schema": 99}}) is None
     assert from_object({"metadata": {"name": "vision-a"}, "revision": 1}) is None
+
+
+def test_a_revision_is_rebuilt_from_its_deployment_when_its_controller_revision_is_lost() -> None:
+    for gpus in (0, 2):
+        spec = InferenceServiceSpec.model_validate(
+            {
+                "model": {"name": "m", "uri": "pvc://claim/a/b", "version": 7},
+                "gpu": {"count": gpus},
+                "runtime": {"loadTimeoutSeconds": 300},
+            }
+        )
+        made = render("a", spec, SETTINGS, number=3)
+        deployment = {"metadata": {"name": made.name}, "spec": {"template": made.template}}
+        assert from_deployment(deployment) == replace(made, number=0)
+    assert from_deployment({"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": []}}}}) is None
+
+
+@pytest.mark.parametrize("data", [None, {}, {"schema": 1}, {"schema": 1, "model": "x"}, [1]])
+def test_a_damaged_controller_revision_is_not_a_revision(data: object) -> None:
+    assert from_object({"metadata": {"name": "a-1"}, "data": data}) is None

@@ -137,13 +137,13 @@ class Services:
             "metadata": {"name": name, "namespace": self.namespace, "labels": labels or {}},
             "spec": {"model": model, "runtime": {"nodeSelector": {"no": "node"}}} | spec,
         }
-        process = await asyncio.create_subprocess_exec(
-            "kubectl", "apply", "-f", "-", "-o", "json", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )  # as a user does, under a field manager that is not the operator's
-        told, _ = await process.communicate(json.dumps(body).encode())
-        assert process.returncode == 0
-        applied: Object = json.loads(told)
+        applied: Object = json.loads(await _kubectl("apply", "-f", "-", "-o", "json", stdin=json.dumps(body)))
         return applied
+
+    async def patch(self, kind: Kind, name: str, operations: list[Object]) -> None:
+        """Change an object as a user might."""
+        place = f"--namespace={self.namespace}"
+        await _kubectl("patch", kind.plural, name, place, "--type=json", "-p", json.dumps(operations))
 
     async def get(self, name: str, kind: Kind = names.INFERENCE_SERVICE) -> Object | None:
         return await self.kube.get(kind, namespace=self.namespace, name=name)
@@ -177,9 +177,19 @@ class Services:
                 "PodDisruptionBudget": 1,
             }
             reason = (await self.condition(name, "Ready")).get("reason")
-            return found if counts == wanted and reason == "Loading" else None
+            return found if counts == wanted and reason in {"Loading", "PodsNotReady"} else None
 
         return await until(all_there)
+
+
+async def _kubectl(*words: str, stdin: str = "") -> str:
+    """Act as a user does, under a field manager that is not the operator's."""
+    process = await asyncio.create_subprocess_exec(
+        "kubectl", *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate(stdin.encode())
+    assert process.returncode == 0
+    return told.decode()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,17 +74,16 @@ async def test_a_foreign_change_of_a_child_is_put_right(services, operator) -> N
         return essence(await services.children("a")) == wanted
 
     kinds = {names.DEPLOYMENT: revision, names.SERVICE: "a", names.POD_DISRUPTION_BUDGET: revision}
-    damages: list[tuple[Any, Callable[[Json], None]]] = [
-        (names.DEPLOYMENT, lambda body: body["spec"].update(replicas=7)),
-        (names.DEPLOYMENT, lambda body: body["spec"]["template"]["spec"]["containers"][0].update(image="evil")),
-        (names.SERVICE, lambda body: body["spec"]["selector"].update({"other": "label"})),
-        (names.SERVICE, lambda body: body["metadata"]["labels"].pop(names.LABEL_SERVICE)),
-        (names.POD_DISRUPTION_BUDGET, lambda body: body["spec"].update(maxUnavailable=0)),
-    ]
-    for kind, damage in damages:
-        body = await services.get(kinds[kind], kind)
-        damage(body)
-        await services.kube.update(body, kind=kind)
+    image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "evil"}]
+    label = [{"op": "remove", "path": f"/metadata/labels/{names.LABEL_SERVICE.replace('/', '~1')}"}]
+    for kind, damage in (
+        (names.DEPLOYMENT, [{"op": "replace", "path": "/spec/replicas", "value": 7}]),
+        (names.DEPLOYMENT, image),
+        (names.SERVICE, [{"op": "add", "path": "/spec/selector/other", "value": "label"}]),
+        (names.SERVICE, label),
+        (names.POD_DISRUPTION_BUDGET, [{"op": "replace", "path": "/spec/maxUnavailable", "value": 0}]),
+    ):
+        await services.patch(kind, kinds[kind], damage)
         await operator.until(put_right)
     for kind, name in kinds.items():
         await services.kube.delete(kind, namespace=services.namespace, name=name, uid=None)
@@ -134,8 +132,9 @@ async def test_a_service_made_anew_under_its_name_gets_children_of_its_own(servi
 async def test_what_the_api_server_refuses_is_said_and_the_corrected_spec_recovers(services, operator) -> None:
     await services.apply("a", runtime={"nodeSelector": {"no": "node"}, "priorityClassName": "no-such-class"})
     # The Deployment is taken, its pods are not.
-    condition = await operator.until(lambda: _conditions(services, "a", "Ready", "PodsRefused"))
-    assert "no-such-class" in condition["message"]
+    failure = await operator.until(lambda: _last_failure(services, "a"))
+    assert failure["reason"] == "PodsRefused"
+    assert "no-such-class" in failure["message"]
     await services.apply("a", runtime={"nodeSelector": {"no": "node"}})
     await services.complete("a", revisions=2)
 
@@ -207,6 +206,12 @@ async def _versions(services: Any) -> dict[str, str]:
                     else body["metadata"]["resourceVersion"]
                 )
     return {name: version for name, version in found.items() if not name.startswith("PodDisruptionBudget")}
+
+
+async def _last_failure(services: Any, name: str) -> Json | None:
+    body = await services.get(name)
+    found: Json | None = body["status"].get("lastFailure")
+    return found
 
 
 async def _conditions(services: Any, name: str, type_: str, reason: str) -> Json | None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
+from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store, owner_of
 from triton_operator.core.drift import is_as_applied, stamped
 from triton_operator.core.world import Problem
@@ -14,6 +15,8 @@ from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Inv
 from triton_operator.edges.kubernetes import Kube
 
 Json = dict[str, Any]
+
+PROBLEM_LENGTH = 1024
 
 
 class Observer(Protocol):
@@ -24,7 +27,7 @@ class Observer(Protocol):
 
 
 class Waits(Exception):
-    """A child's name is still taken by what is going away; look again soon."""
+    """A name is still taken by what is going away, which the text names; look again soon."""
 
 
 class Writer:
@@ -57,10 +60,8 @@ class Writer:
                 if live is None:
                     return None
             return await self._put_right(kind, body, live)
-        except Invalid as error:
-            return Problem("Refused", f"the API server refuses the {kind.kind}: {error.message}")
-        except Forbidden as error:
-            return _forbidden(kind, error)
+        except (Forbidden, Invalid) as error:
+            return refused(kind, key[1], error)
 
     async def remember(self, body: Json) -> Problem | None:
         """Write the record; the resourceVersion that was read is the precondition, which fences a deposed leader.
@@ -82,12 +83,12 @@ class Writer:
             try:
                 self._saw(kind, await self._kube.create(body, kind=kind))
                 return None
-            except Forbidden as error:
-                return _forbidden(kind, error)
+            except (Forbidden, Invalid) as error:
+                return refused(kind, key[1], error)
             except AlreadyExists:
                 live = await self._kube.get(kind, namespace=key[0], name=key[1])
         if live is None:
-            raise Waits
+            raise Waits(f"{kind.kind} {key[1]}")
         if problem := _foreign(kind, body, live):
             return problem
         self._store.saw(live)
@@ -99,9 +100,10 @@ class Writer:
         try:
             self._saw(kind, await self._kube.update(exact, kind=kind))
         except Conflict:
-            if newest := await self._kube.get(kind, namespace=key[0], name=key[1]):
-                self._store.saw(newest)
+            await self._look_again(kind, key)
             raise
+        except (Forbidden, Invalid) as error:
+            return refused(kind, key[1], error)
         return None
 
     async def _create(self, kind: Kind, body: Json) -> Json | None:
@@ -113,7 +115,7 @@ class Writer:
             metadata = body["metadata"]
             live = await self._kube.get(kind, namespace=metadata["namespace"], name=metadata["name"])
             if live is None:
-                raise Waits from None
+                raise Waits(f"{kind.kind} {metadata['name']}") from None
             return live
 
     async def _put_right(self, kind: Kind, body: Json, live: Json) -> Problem | None:
@@ -126,23 +128,48 @@ class Writer:
             return None
         exact = stamped(body)
         exact["metadata"] = exact["metadata"] | {"uid": live["metadata"]["uid"]}
-        self._saw(kind, await self._kube.apply(exact, kind=kind))
+        if kind == names.SERVICE or (kind == names.DEPLOYMENT and _shrinks(live, body)):
+            # Where traffic or capacity could be lost, only the very state that was looked at is changed: this fences
+            # a leader that was frozen and wakes up deposed.
+            exact["metadata"] |= {"resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            self._saw(kind, await self._kube.apply(exact, kind=kind))
+        except Conflict:
+            await self._look_again(kind, (body["metadata"]["namespace"], body["metadata"]["name"]))
+            raise
         return None
+
+    async def _look_again(self, kind: Kind, key: Key) -> None:
+        if newest := await self._kube.get(kind, namespace=key[0], name=key[1]):
+            self._store.saw(newest)
 
     def _saw(self, kind: Kind, written: Json) -> None:
         self._store.saw(written)
         self._observer.applied(kind, changed=True)
 
 
-def _forbidden(kind: Kind, error: Forbidden) -> Problem:
-    """Tell a quota, a policy or a missing permission from a namespace that is going away.
+def refused(kind: Kind, name: str, error: Forbidden | Invalid) -> Problem:
+    """Say that the API server does not take a write, and why.
+
+    Args:
+        kind: type of the child.
+        name: name of the child.
+        error: its answer: a quota, a policy, a webhook, a missing permission, a field.
+
+    Returns:
+        The problem.
 
     Raises:
         Waits: the namespace is going away, and the service with it.
     """
     if "being terminated" in error.message:
-        raise Waits from error
-    return Problem("Forbidden", f"the API server forbids the {kind.kind}: {error.message}")
+        raise Waits("the namespace") from error
+    reason, verb = ("Forbidden", "forbids") if isinstance(error, Forbidden) else ("Refused", "refuses")
+    return Problem(reason, f"the API server {verb} the {kind.kind} {name}: {error.message}"[:PROBLEM_LENGTH])
+
+
+def _shrinks(live: Json, body: Json) -> bool:
+    return bool(body["spec"]["replicas"] < live["spec"].get("replicas", 1))
 
 
 def _foreign(kind: Kind, body: Json, live: Json) -> Problem | None:
@@ -156,7 +183,7 @@ def _foreign(kind: Kind, body: Json, live: Json) -> Problem | None:
     owner = owner_of(live)
     if owner is not None and owner[0] == (metadata["namespace"], wanted["name"]):
         if owner[1] != wanted["uid"] or "deletionTimestamp" in live["metadata"]:
-            raise Waits
+            raise Waits(f"{kind.kind} {metadata['name']}")
         return None
     return Problem(
         "NameConflict",

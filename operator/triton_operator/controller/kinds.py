@@ -42,12 +42,16 @@ class KindReader:
             Kinds by revision, as far as they have been read since the last reconcile.
         """
         remembered = world.record.kinds if world.record else {}
+        gone = [place for place in self._answers if place[0] == key and place[1] not in world.revisions]
+        for place in gone:
+            del self._answers[place]
         for revision in world.revisions.values():
             place = (key, revision.name)
-            if revision.gpu_count and revision.name not in remembered and place not in self._tasks:
+            if revision.gpu_count and revision.name not in remembered and place not in self._tasks | self._answers:
                 address = _ready_address(world, revision)
                 if address:
-                    self._tasks[place] = asyncio.create_task(self._ask(key, revision, address))
+                    self._tasks[place] = task = asyncio.create_task(self._ask(key, revision, address))
+                    task.add_done_callback(lambda _, place=place: self._tasks.pop(place, None))  # type: ignore[misc]
         return {name: kinds for (of, name), kinds in self._answers.items() if of == key}
 
     def forget(self, key: Key) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.controller import logs
-from triton_operator.controller.children import Observer, Waits, Writer
+from triton_operator.controller.children import Observer, Waits, Writer, refused
 from triton_operator.controller.kinds import KindReader
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
@@ -21,15 +21,14 @@ from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
 from triton_operator.core.record import KEY, encode
 from triton_operator.core.world import Announcement, Plan, Problem, World
-from triton_operator.edges.errors import ApiError, Conflict, NotFound
+from triton_operator.edges.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
 
 Json = dict[str, Any]
 
-WAIT_SECONDS = 2.0
-NOTE_LENGTH = 1024
+NOTE_BYTES = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +64,7 @@ class Reconciler:
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
         self._kinds = KindReader(wake)
+        self._wake = wake
         self._clock = clock
         self._instance = instance
 
@@ -88,12 +88,9 @@ class Reconciler:
         world = await gather(self._kube, self._store, self._settings, self._words, service, now=self._clock())
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
-        try:
-            problems = await self._carry_out(world, plan)
-        except Waits:
-            return WAIT_SECONDS
-        if problems:
-            plan = decide(replace(world, problems=problems))
+        problems, waits = await self._carry_out(world, plan)
+        if problems or waits:
+            plan = decide(replace(world, problems=problems, waits=waits))
         await self._tell(service, world, plan)
         return plan.look_again
 
@@ -101,36 +98,48 @@ class Reconciler:
         """End what runs in the background."""
         await self._kinds.close()
 
-    async def _carry_out(self, world: World, plan: Plan) -> tuple[Problem, ...]:
+    async def _carry_out(self, world: World, plan: Plan) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+        """Do what is planned; tell what only the user can mend, and whose end is waited for."""
         owner = Owner(world.name, world.namespace, world.uid)
         if world.spec is None:
-            return ()
-        # The record comes first: a step is remembered before it is taken.
-        if problem := await self._writer.remember(children.record(owner, encode(plan.record), KEY)):
-            return (problem,)
+            return (), ()
         problems: list[Problem] = []
+        waits: list[str] = []
+        try:
+            # The record comes first: a step is remembered before it is taken.
+            if problem := await self._writer.remember(children.record(owner, encode(plan.record), KEY)):
+                return (problem,), ()
+        except Waits as error:
+            return (), (str(error),)
         for kind, body in plan.children:
-            problem = await self._writer.write(kind, body)
-            if problem:
-                problems.append(problem)
-                if names.LABEL_REVISION not in body["metadata"]["labels"]:
-                    break  # without its Service nothing of the service should run
-        if not problems:
+            whole = len(problems) + len(waits)
+            try:
+                if problem := await self._writer.write(kind, body):
+                    problems.append(problem)
+            except Waits as error:
+                waits.append(str(error))
+            if len(problems) + len(waits) > whole and names.LABEL_REVISION not in body["metadata"]["labels"]:
+                break  # without its Service nothing of the service should run
+        if not problems and not waits:
             for kind, name in plan.surplus:
-                await self._remove(kind, (world.namespace, name))
-        return tuple(problems)
+                if problem := await self._remove(kind, (world.namespace, name)):
+                    problems.append(problem)
+        return tuple(problems), tuple(waits)
 
-    async def _remove(self, kind: names.Kind, key: Key) -> None:
+    async def _remove(self, kind: names.Kind, key: Key) -> Problem | None:
         live = self._store.get(kind, key)
         if live is None or "deletionTimestamp" in live["metadata"]:
-            return
+            return None
         uid = live["metadata"]["uid"]
         try:
             await self._kube.delete(kind, namespace=key[0], name=key[1], uid=uid)
         except Conflict:
-            return  # another object has the name by now
+            return None  # another object has the name by now
+        except (Forbidden, Invalid) as error:
+            return refused(kind, key[1], error)
         self._store.lost(kind, key, uid)
         _log.info("removed %s %s, which is no longer needed", kind.kind, key[1])
+        return None
 
     async def _tell(self, service: Json, world: World, plan: Plan) -> None:
         if plan.status == service.get("status"):
@@ -142,10 +151,14 @@ class Reconciler:
             "status": plan.status,
         }
         try:
-            self._store.saw(await self._kube.apply(body, kind=names.INFERENCE_SERVICE, subresource="status"))
+            written = await self._kube.apply(body, kind=names.INFERENCE_SERVICE, subresource="status")
         except (NotFound, Conflict) as error:
             _log.debug("the service has gone meanwhile: %s", error)
             return
+        self._store.saw(written)
+        if written["metadata"]["generation"] != world.generation:
+            # The event of that change is older than this answer, and will be passed over as known.
+            self._wake((world.namespace, world.name))
         for announcement in plan.announcements:
             await self._announce(world, announcement)
 
@@ -159,7 +172,7 @@ class Reconciler:
             "type": announcement.type,
             "reason": announcement.reason,
             "action": "Reconcile",
-            "note": announcement.message[:NOTE_LENGTH],
+            "note": announcement.message.encode()[:NOTE_BYTES].decode(errors="ignore"),
             "reportingController": f"{names.GROUP}/{names.OPERATOR}",
             "reportingInstance": self._instance,
             "regarding": {

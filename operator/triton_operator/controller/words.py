@@ -4,17 +4,24 @@ They are put into the pod's status, where the kubelet would have put them, so th
 Not for: making sense of them; that is `core.health`.
 """
 
-from collections import OrderedDict
+import asyncio
+import logging
+from collections import Counter, OrderedDict
 from typing import Any
 
 from triton_operator.api import names
 from triton_operator.core.health import is_ready, last_words
+from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
 
 Json = dict[str, Any]
 
+_log = logging.getLogger(__name__)
+
 LOG_BYTES = 64 * 1024
 REMEMBERED = 1024
+PODS_EXPLAINED = 2  # of each revision, the newest: the others fail alike
+ANSWER_SECONDS = 3.0  # a node that is down does not answer at all, and nothing may wait for it
 _BLOCKING = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 
 
@@ -26,18 +33,34 @@ class Words:
         self._logs: OrderedDict[tuple[str, int, bool], str] = OrderedDict()
 
     async def add(self, pods: tuple[Json, ...]) -> tuple[Json, ...]:
-        """Add the words to the pods that are not ready.
+        """Add the words to some of the pods that are not ready, as far as they can be had soon.
 
         Args:
             pods: the pods of a service.
 
         Returns:
             The pods, copied where something was added.
-
-        Raises:
-            ApiError: a log or the events could not be read.
         """
-        return tuple([pod if is_ready(pod) else await self._explained(pod) for pod in pods])
+        waiting = [pod for pod in pods if not is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+        newest = sorted(waiting, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
+        count: Counter[str] = Counter()
+        chosen: list[Json] = []
+        for pod in newest:
+            revision = pod["metadata"]["labels"].get(names.LABEL_REVISION, "")
+            count[revision] += 1
+            if count[revision] <= PODS_EXPLAINED:
+                chosen.append(pod)
+        told = await asyncio.gather(*map(self._told, chosen))
+        explained = {pod["metadata"]["uid"]: pod for pod in told}
+        return tuple(explained.get(pod["metadata"]["uid"], pod) for pod in pods)
+
+    async def _told(self, pod: Json) -> Json:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._explained(pod)
+        except (ApiError, TimeoutError) as error:
+            _log.debug("no further words about pod %s: %s", pod["metadata"]["name"], error)
+            return pod
 
     async def _explained(self, pod: Json) -> Json:
         status = pod.get("status", {})
@@ -61,6 +84,7 @@ class Words:
         metadata = pod["metadata"]
         key = (metadata["uid"], container.get("restartCount", 0), previous)
         if key not in self._logs:
+            self._logs[key] = ""  # asked once, whatever comes of it
             text = await self._kube.log(
                 metadata["namespace"], metadata["name"], container["name"], previous=previous, limit_bytes=LOG_BYTES
             )

@@ -16,8 +16,9 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
+from triton_operator.core.health import is_unschedulable
 from triton_operator.core.record import KEY, Record, decode
-from triton_operator.core.revision import Revision, from_object
+from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
@@ -53,7 +54,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
     if is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
-        fleets = {revision: _with_ending(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
+        fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
         if len(fleets) > 1:
             selector = f"kubernetes.io/service-name={name}"
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
@@ -69,7 +70,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         status=service.get("status") or {},
         settings=settings,
         record=_record(children[names.CONFIG_MAP], name),
-        revisions={r.name: r for r in map(from_object, children[names.CONTROLLER_REVISION]) if isinstance(r, Revision)},
+        revisions=_revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION]),
         fleets=fleets,
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
@@ -77,6 +78,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         endpoints=endpoints,
         kinds={},
         problems=(),
+        waits=(),
         now=now,
     )
 
@@ -138,15 +140,22 @@ def _fleet(deployment: Json) -> Fleet:
     )
 
 
-def _with_ending(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float) -> Fleet:
+def _with_pods(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float) -> Fleet:
     own = [p for p in pods if p["metadata"]["labels"].get(names.LABEL_REVISION) == revision]
-    return replace(fleet, ending=sum(_is_ending(pod, now=now) for pod in own))
+    homeless = sum("deletionTimestamp" not in pod["metadata"] and is_unschedulable(pod) for pod in own)
+    return replace(fleet, ending=sum(_is_ending(pod, now=now) for pod in own), homeless=homeless)
 
 
 def _is_ending(pod: Json, *, now: float) -> bool:
     """Say whether a pod is going away and still there; one that nobody can end, on a lost node, holds up nothing."""
     deadline = pod["metadata"].get("deletionTimestamp")
     return deadline is not None and now < datetime.fromisoformat(deadline).timestamp() + STUCK_SECONDS
+
+
+def _revisions(deployments: Iterable[Json], kept: Iterable[Json]) -> dict[str, Revision]:
+    """Read the revisions; one that cannot be read from its ControllerRevision is read from its Deployment."""
+    found = [*map(from_deployment, deployments), *map(from_object, kept)]
+    return {revision.name: revision for revision in found if revision}
 
 
 def _record(config_maps: Iterable[Json], service: str) -> Record | None:

@@ -64,6 +64,8 @@ def ready(s: Situation) -> Verdict:
     name, fleet = s.target.name, s.fleet
     if s.refusal:
         return "False", *s.refusal
+    if s.world.waits:
+        return "Unknown", "Waiting", f"still being deleted: {', '.join(s.world.waits)}"
     if s.record.suspended:
         if s.pods:
             return "Unknown", "Suspending", f"{s.pods} pods are still ending"
@@ -141,8 +143,8 @@ def conditions(s: Situation) -> list[Json]:
             "status": verdict[0],
             "observedGeneration": s.world.generation,
             "lastTransitionTime": _since(before.get(type_), verdict[0], now),
-            "reason": verdict[1],
-            "message": verdict[2],
+            "reason": verdict[1][:128],
+            "message": verdict[2][:4096],
         }
         for type_, verdict in found.items()
         if verdict

@@ -178,7 +178,7 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return None
     if by_type[STALLED] == "True":
         return STALLED_SECONDS
-    if len(record.serving) > 1 or record.resuming:
+    if len(record.serving) > 1 or record.resuming or world.waits:
         return ROLLING_SECONDS
     until = deadline(record, target) - world.now
     return min(WAITING_SECONDS, until) if until > 0 else WAITING_SECONDS

@@ -7,6 +7,7 @@ Not for: deciding what follows from it; that is `core.conditions`.
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 MESSAGE_LENGTH = 1024
 # After this many restarts, a bit over a minute, nobody should wait any longer; the kubelet goes on trying.
 CRASHES = 3
+BRIEF_SECONDS = 600
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 # Reasons of the init container that no further try can change; `models.failure` has them all.
 _FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "Unreadable"}
@@ -48,12 +50,14 @@ def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...]) -> Failure | N
     """
     own = [p for p in pods if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision]
     own = [p for p in own if "deletionTimestamp" not in p["metadata"]]
+    alive = max((_created(p) for p in own if not _is_over(p)), default="")
+    own = [p for p in own if not _is_over(p) or _created(p) > alive]  # what has been replaced is no news
     for check in CHECKS:
-        for pod in sorted(own, key=lambda p: str(p["metadata"].get("creationTimestamp")), reverse=True):
+        for pod in sorted(own, key=_created, reverse=True):
             if not is_ready(pod) and (failure := check(pod)):
                 return failure
     if fleet.refused:
-        return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}", final=True)
+        return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}")
     return None
 
 
@@ -106,19 +110,37 @@ def _exit(pod: Json) -> Failure | None:
             words = last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
             code = ended.get("exitCode")
             message = f"container {status['name']} exited with code {code}: {words}"
-            looping = status.get("restartCount", 0) >= CRASHES
+            looping = status.get("restartCount", 0) >= CRASHES and _ran_briefly(ended)
             return _failure(pod, "ContainerExited", message, exit_code=code, final=looping)
     return None
 
 
+def is_unschedulable(pod: Json) -> bool:
+    """Say whether the scheduler finds no node for a pod."""
+    condition = _condition(pod, "PodScheduled") or {}
+    return condition.get("status") == "False" and condition.get("reason") == "Unschedulable"
+
+
 def _scheduling(pod: Json) -> Failure | None:
     """No node takes the pod, in the scheduler's words."""
-    condition = _condition(pod, "PodScheduled")
-    if condition and condition.get("status") == "False" and condition.get("reason") == "Unschedulable":
-        message = condition.get("message", "")
+    if is_unschedulable(pod):
+        message = (_condition(pod, "PodScheduled") or {}).get("message", "")
         reason = "InsufficientGPU" if re.search(r"Insufficient \S*/\S+", message) else "Unschedulable"
         return _failure(pod, reason, message or "no node takes the pod")
     return None
+
+
+def _created(pod: Json) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _ran_briefly(ended: Json) -> bool:
+    """Say whether a run was short: after a long one the kubelet, too, begins to count anew."""
+    try:
+        begun, over = (datetime.fromisoformat(ended[at]) for at in ("startedAt", "finishedAt"))
+    except (KeyError, TypeError, ValueError):
+        return True
+    return (over - begun).total_seconds() < BRIEF_SECONDS
 
 
 def _blocked(pod: Json) -> Failure | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 SCHEMA = 1
 KEY = "record.json"
+_FAILURE = {"reason": 128, "message": 4096, "revision": 63, "time": 64, "pod": 253}  # texts, and their bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def decode(text: str) -> Record | None:
             suspended=bool(record.suspended),
             resuming=bool(record.resuming),
             kinds={name: _names(kinds) for name, kinds in record.kinds.items()},
-            failure=dict(record.failure) if record.failure else None,
+            failure=_failure(record.failure),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -87,6 +88,17 @@ def _names(values: object) -> tuple[str, ...]:
     if isinstance(values, list | tuple) and all(isinstance(value, str) for value in values):
         return tuple(values)
     raise TypeError(f"{values!r} are not names")
+
+
+def _failure(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Take a failure only as the operator writes it: it goes into the status, where nothing else is allowed."""
+    if not value:
+        return None
+    texts = {name: value[name][:length] for name, length in _FAILURE.items() if isinstance(value.get(name), str)}
+    if not {"reason", "message", "revision", "time"} <= texts.keys():
+        return None
+    code = value.get("exitCode")
+    return texts | ({"exitCode": code} if isinstance(code, int) and abs(code) < 2**31 else {})
 
 
 def _time(value: float) -> float:

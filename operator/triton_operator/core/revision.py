@@ -10,10 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.resources.labels import revision_labels
-from triton_operator.resources.pod import pod_template
+from triton_operator.resources.pod import ORDER, pod_template
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own: no vowels, nothing to misread
 _HASH_LENGTH = 10
@@ -113,19 +114,52 @@ def from_object(body: dict[str, Any]) -> Revision | None:
         body: the object.
 
     Returns:
-        The revision, or None if its data are of an unknown schema.
+        The revision, or None if its data are of an unknown schema, or damaged.
     """
-    data = body.get("data") or {}
-    if data.get("schema") != SCHEMA:
+    try:
+        data = body["data"]
+        if data["schema"] != SCHEMA:
+            return None
+        model = data["model"]
+        return Revision(
+            name=body["metadata"]["name"],
+            number=int(body.get("revision", 0)),
+            model=str(model["name"]),
+            uri=str(model["uri"]),
+            version=int(model["version"]),
+            gpu_count=int(data["gpuCount"]),
+            load_timeout_seconds=int(data["loadTimeoutSeconds"]),
+            template=dict(data["template"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    model = data["model"]
-    return Revision(
-        name=body["metadata"]["name"],
-        number=int(body.get("revision", 0)),
-        model=model["name"],
-        uri=model["uri"],
-        version=int(model["version"]),
-        gpu_count=int(data["gpuCount"]),
-        load_timeout_seconds=int(data["loadTimeoutSeconds"]),
-        template=data["template"],
-    )
+
+
+def from_deployment(body: dict[str, Any]) -> Revision | None:
+    """Rebuild a revision whose ControllerRevision is lost or unreadable from its Deployment, so that it can be run on.
+
+    Args:
+        body: the Deployment.
+
+    Returns:
+        The revision, with number 0, or None if the Deployment is not one of ours.
+    """
+    try:
+        pod = body["spec"]["template"]["spec"]
+        prepare = next(c for c in pod["initContainers"] if c["name"] == CONTAINER_PREPARE)
+        triton = next(c for c in pod["containers"] if c["name"] == CONTAINER_TRITON)
+        order = json.loads(next(e["value"] for e in prepare["env"] if e["name"] == ORDER).replace("$$", "$"))
+        probe = triton["startupProbe"]
+        limits = triton["resources"].get("limits", {})
+        return Revision(
+            name=body["metadata"]["name"],
+            number=0,
+            model=str(order["model"]),
+            uri=str(order["uri"]),
+            version=int(order["version"]),
+            gpu_count=max((int(n) for key, n in limits.items() if order["gpu"] and "/" in key), default=0),
+            load_timeout_seconds=int(probe["periodSeconds"]) * int(probe["failureThreshold"]),
+            template=dict(body["spec"]["template"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
+        return None

@@ -53,10 +53,13 @@ def share_out(
         if name != stable:
             shares[name] = min(fleet.ready, rest)
             rest -= shares[name]
+    fleet = fleets.get(target, NOTHING)
     if stable in others:
         shares[stable] = kept - sum(shares.values())
+        # Where no node has room for the target, pods of stable that carry nothing make it.
+        broken = max(0, others[stable].pods - others[stable].ready)
+        shares[stable] = max(0, shares[stable] - min(fleet.homeless, broken))
     occupied = sum(max(shares[name], fleet.pods) + fleet.ending for name, fleet in others.items())
-    fleet = fleets.get(target, NOTHING)
     shares[target] = min(desired, max(fleet.ready, desired + surge(desired) - occupied))
     return shares
 
@@ -139,7 +142,7 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
     resuming = record.resuming and not _is_back(world, record, desired)
     started = world.now if record.resuming and not resuming else record.started
     kinds = {name: kinds for name, kinds in record.kinds.items() if name in occupied or name == target}
-    kinds |= {name: tuple(sorted(found)) for name, found in world.kinds.items()}
+    kinds |= {n: tuple(sorted(found)) for n, found in world.kinds.items() if n in occupied or n == target}
     return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, started=started, kinds=kinds)
 
 

@@ -25,6 +25,7 @@ class Fleet:
         pods: pods that it has, those that are going away excepted.
         ready: pods that are ready.
         ending: pods that are going away, as far as pods were looked at; they still hold their GPUs.
+        homeless: pods that no node takes, as far as pods were looked at.
         refused: why pods cannot be created, in the API server's words, or None.
     """
 
@@ -32,6 +33,7 @@ class Fleet:
     pods: int
     ready: int
     ending: int = 0
+    homeless: int = 0
     refused: str | None = None
 
 
@@ -70,6 +72,7 @@ class World:
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         kinds: for each revision, the instance kinds read back from Triton in this reconcile.
         problems: why children could not be written in this reconcile.
+        waits: whose end was waited for in this reconcile before children could be written.
         now: seconds since the epoch.
     """
 
@@ -90,6 +93,7 @@ class World:
     endpoints: Mapping[str, int] | None
     kinds: Mapping[str, frozenset[str]]
     problems: tuple[Problem, ...]
+    waits: tuple[str, ...]
     now: float
 
 

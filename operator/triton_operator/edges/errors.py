@@ -40,7 +40,7 @@ class AlreadyExists(ApiError):
 
 
 class Invalid(ApiError):
-    """The object breaks the API's rules; the message names the field."""
+    """The object breaks the API's rules, or a webhook denies it; the message says why."""
 
 
 class Forbidden(ApiError):
@@ -67,7 +67,7 @@ def api_error(*, status: int, reason: str, message: str, retry_after: float | No
             error = AlreadyExists
         case 409, _:
             error = Conflict
-        case 422, _:
+        case 400 | 413 | 422, _:  # a webhook that denies without a code is answered with 400
             error = Invalid
         case 403, _:
             error = Forbidden

@@ -28,6 +28,7 @@ PROBE_SECONDS = 5
 MODELS = "/models"
 SOURCE = "/source"
 ADMIN_KEY = "TRITON_OPERATOR_ADMIN_KEY"
+ORDER = "TRITON_OPERATOR_PREPARE"  # what the init container is to do, as JSON
 RESTRICTED_APIS = "shared-memory,logging,trace"
 
 _LEVELS = {"Error": (1, 0, 0, 0), "Warning": (1, 1, 0, 0), "Info": (1, 1, 1, 0), "Verbose": (1, 1, 1, 1)}
@@ -106,7 +107,7 @@ def _prepare(spec: InferenceServiceSpec, settings: Settings) -> Json:
         "image": settings.prepareImage,
         "imagePullPolicy": settings.prepareImagePullPolicy,
         "command": ["python", "-m", "triton_operator.models.prepare"],
-        "env": [{"name": "TRITON_OPERATOR_PREPARE", "value": _literal(json.dumps(order, sort_keys=True))}],
+        "env": [{"name": ORDER, "value": _literal(json.dumps(order, sort_keys=True))}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": _CONFINED | {"readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
