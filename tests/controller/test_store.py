@@ -4,7 +4,7 @@ import pytest
 
 from triton_operator.api import names
 from triton_operator.controller.store import Store, owner_of
-from triton_operator.edges.kubernetes import Listing
+from triton_operator.edges.wire import Listing
 
 KEY = ("ns", "demo")
 UID = "uid-of-demo"

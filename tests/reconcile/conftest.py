@@ -145,6 +145,12 @@ class Services:
         place = f"--namespace={self.namespace}"
         await _kubectl("patch", kind.plural, name, place, "--type=json", "-p", json.dumps(operations))
 
+    async def patch_status(self, body: Object, status: Object) -> None:
+        """Say what a kubelet would say of a pod."""
+        place = f"--namespace={self.namespace}"
+        words = ("patch", "pods", body["metadata"]["name"], place, "--subresource=status", "--type=merge", "-p")
+        await _kubectl(*words, json.dumps({"status": status}))
+
     async def get(self, name: str, kind: Kind = names.INFERENCE_SERVICE) -> Object | None:
         return await self.kube.get(kind, namespace=self.namespace, name=name)
 

@@ -10,7 +10,8 @@ from typing import Any
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.controller.queue import Key
-from triton_operator.edges.kubernetes import Listing, Object
+from triton_operator.edges.kubernetes import Object
+from triton_operator.edges.wire import Listing
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
 """What the store keeps."""

@@ -7,10 +7,8 @@ what the operator reconciles, which are Kopf's (`controller.events`).
 import asyncio
 import json
 import os
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -23,7 +21,9 @@ from kubernetes.aio.client.configuration import Configuration
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
-from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, NotFound, api_error
+from triton_operator.edges import wire
+from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, NotFound
+from triton_operator.edges.wire import Listing
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -40,7 +40,6 @@ CHUNK = 250
 _JSON = "application/json"
 # Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
-_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LOG_LINES = 500
 _LOG_BYTES = 1 << 20
 
@@ -50,19 +49,6 @@ class Observer(Protocol):
 
     def called(self, *, verb: str, code: str) -> None:
         """Count one request: its Kubernetes verb, and the HTTP status, "timeout", "unreachable" or "cancelled"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A complete list.
-
-    Attributes:
-        items: the objects, each with apiVersion and kind.
-        resource_version: the state of the cluster that the list shows.
-    """
-
-    items: Objects
-    resource_version: str
 
 
 class Kube:
@@ -104,7 +90,7 @@ class Kube:
     async def get(self, kind: Kind, *, namespace: str | None, name: str) -> Object | None:
         """Read one object; None when there is none of that name."""
         try:
-            return await self._json("get", "GET", _path(kind, namespace=namespace, name=name))
+            return await self._json("get", "GET", wire.path(kind, namespace=namespace, name=name))
         except NotFound:
             return None
 
@@ -131,7 +117,7 @@ class Kube:
         Returns:
             All objects and the resourceVersion of the list.
         """
-        path = _path(kind, namespace=namespace)
+        path = wire.path(kind, namespace=namespace)
         query = {"labelSelector": label_selector, "fieldSelector": field_selector}
         items: Objects = []
         page: dict[str, str] = {"limit": str(CHUNK)}
@@ -162,7 +148,7 @@ class Kube:
         return await self._json(
             "create",
             "POST",
-            _path(kind, namespace=body["metadata"].get("namespace")),
+            wire.path(kind, namespace=body["metadata"].get("namespace")),
             query={"fieldManager": names.FIELD_MANAGER},
             body=body,
         )
@@ -207,7 +193,7 @@ class Kube:
             return await self._json(
                 "patch",
                 "PATCH",
-                _path(kind, namespace=metadata.get("namespace"), name=metadata["name"], subresource=subresource),
+                wire.path(kind, namespace=metadata.get("namespace"), name=metadata["name"], subresource=subresource),
                 query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
                 body=body,
                 content_type=_APPLY,
@@ -229,7 +215,7 @@ class Kube:
         return await self._json(
             "update",
             "PUT",
-            _path(kind, namespace=metadata.get("namespace"), name=metadata["name"]),
+            wire.path(kind, namespace=metadata.get("namespace"), name=metadata["name"]),
             query={"fieldManager": names.FIELD_MANAGER},
             body=body,
         )
@@ -255,7 +241,7 @@ class Kube:
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._json("delete", "DELETE", _path(kind, namespace=namespace, name=name), body=options)
+            await self._json("delete", "DELETE", wire.path(kind, namespace=namespace, name=name), body=options)
         except NotFound:
             return
 
@@ -276,7 +262,7 @@ class Kube:
             data = await self._call(
                 "get",
                 "GET",
-                _path(names.POD, namespace=namespace, name=pod, subresource="log"),
+                wire.path(names.POD, namespace=namespace, name=pod, subresource="log"),
                 query={
                     "container": container,
                     "previous": "true" if previous else "",
@@ -293,7 +279,7 @@ class Kube:
     async def served(self, kind: Kind) -> bool:
         """Tell whether the API server serves a type, such as one that a CRD brings."""
         try:
-            answer = await self._json("get", "GET", _group_path(kind))
+            answer = await self._json("get", "GET", wire.group_path(kind))
         except NotFound:
             return False
         return any(resource["name"] == kind.plural for resource in answer["resources"])
@@ -319,11 +305,11 @@ class Kube:
         }
         try:
             async with asyncio.timeout(within_seconds):
-                response = await self._send("GET", _path(kind, namespace=namespace), query, None, _JSON)
+                response = await self._send("GET", wire.path(kind, namespace=namespace), query, None, _JSON)
                 try:
                     self._observer.called(verb="watch", code=str(response.status))
                     if response.status >= 400:
-                        _raise(response, await response.read())
+                        wire.refuse(response, await response.read())
                     return await response.content.readline() != b""
                 finally:
                     response.close()
@@ -391,7 +377,7 @@ class Kube:
         finally:
             self._observer.called(verb=verb, code=code)
         if response.status >= 400:
-            _raise(response, data)
+            wire.refuse(response, data)
         return data
 
     async def _send(
@@ -406,46 +392,8 @@ class Kube:
             method,
             url,
             header_params=headers,
-            body=_as_yaml(body) if content_type == _APPLY and body is not None else body,
+            body=wire.as_yaml(body) if content_type == _APPLY and body is not None else body,
             _request_timeout=aiohttp.ClientTimeout(total=None),
         )
         response: aiohttp.ClientResponse = answer.response
         return response
-
-
-def _as_yaml(body: Object) -> str:
-    """Print a body as JSON that is YAML too: characters as they are, save those that YAML does not take."""
-    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(body, ensure_ascii=False))
-
-
-def _group_path(kind: Kind) -> str:
-    return f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-
-
-def _path(kind: Kind, *, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-    parts = [_group_path(kind)]
-    if namespace is not None:
-        parts += ["namespaces", quote(namespace, safe="")]
-    parts.append(kind.plural)
-    for part in (name, subresource):
-        if part is not None:
-            parts.append(quote(part, safe=""))
-    return "/".join(parts)
-
-
-def _raise(response: aiohttp.ClientResponse, data: bytes) -> None:
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        answer = None
-    status = answer if isinstance(answer, dict) else {}
-    try:
-        retry_after = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        retry_after = None
-    raise api_error(
-        status=response.status,
-        reason=status.get("reason") or response.reason or "Unknown",
-        message=status.get("message") or data[:200].decode("utf-8", errors="replace") or "no message",
-        retry_after=retry_after,
-    )

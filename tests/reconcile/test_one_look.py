@@ -1,0 +1,135 @@
+"""One look of the reconciler at a time, on a real API server, to put events into an order that is rare by chance."""
+
+import time
+from typing import Any
+
+import pytest
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.controller.reconcile import Reconciler
+from triton_operator.controller.store import Store
+from triton_operator.edges.kubernetes import Kube, Object
+
+pytestmark = pytest.mark.cluster
+
+NODE = names.Kind("", "v1", "Node", "nodes")
+
+
+class Nobody:
+    def applied(self, kind: names.Kind, *, changed: bool) -> None:
+        pass
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def woken() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def reconciler(kube: Kube, store: Store, woken: list[tuple[str, str]]) -> Reconciler:
+    settings = Settings(prepareImage="localhost/triton-operator:test", tritonImage="localhost/triton:test")
+    return Reconciler(kube, store, settings, Nobody(), wake=woken.append, clock=time.time, instance="test")
+
+
+async def test_a_spec_that_changes_while_its_predecessor_is_told_of_is_looked_at(
+    services: Any, reconciler: Reconciler, store: Store, woken: list[tuple[str, str]]
+) -> None:
+    key = (services.namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    await services.apply("a", version=2)  # its event is still on the way
+    await reconciler.reconcile(key)
+    assert woken == [key]
+    await reconciler.reconcile(key)
+    assert woken == [key]
+    body = await services.get("a")
+    assert body["status"]["observedGeneration"] == body["metadata"]["generation"] == 2
+
+
+async def test_a_node_whose_kubelet_is_gone_holds_up_nothing(
+    services: Any, kube: Kube, reconciler: Reconciler, store: Store, namespace: str
+) -> None:
+    key = (namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    await reconciler.reconcile(key)
+    node = f"ghost-{namespace}"
+    await kube.create(_node(node), kind=NODE)
+    try:
+        (deployment,) = (await services.children("a"))["Deployment"]
+        pod = await kube.create(_pod(deployment, node), kind=names.POD)
+        await services.patch_status(pod, _crashed())
+        assert await kube.list(names.POD, namespace=namespace)
+        store.observe("MODIFIED", await services.apply("a", version=2))
+        await reconciler.reconcile(key)
+        body = await services.get("a")
+        assert body["status"]["observedGeneration"] == 2
+    finally:
+        await kube.delete(NODE, namespace=None, name=node, uid=None)
+
+
+async def test_a_deployment_that_cannot_go_holds_up_only_itself(
+    services: Any, kube: Kube, reconciler: Reconciler, store: Store, namespace: str
+) -> None:
+    key = (namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    await reconciler.reconcile(key)
+    (deployment,) = (await services.children("a"))["Deployment"]
+    name = deployment["metadata"]["name"]
+    await services.patch(
+        names.DEPLOYMENT, name, [{"op": "add", "path": "/metadata/finalizers", "value": ["example.com/stuck"]}]
+    )
+    try:
+        await kube.delete(names.DEPLOYMENT, namespace=namespace, name=name, uid=None)
+        store.observe("MODIFIED", await services.get(name, names.DEPLOYMENT))
+        store.observe("MODIFIED", await services.apply("a", version=2))
+        await reconciler.reconcile(key)
+        assert len((await services.children("a"))["Deployment"]) == 2
+        ready = await services.condition("a", "Ready")
+        assert (ready["status"], ready["reason"]) == ("Unknown", "Waiting")
+        assert name in ready["message"]
+    finally:
+        await services.patch(names.DEPLOYMENT, name, [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+def _node(name: str) -> Object:
+    """A node that is registered and answers nowhere: port 1 of loopback is closed."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"unschedulable": True},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},
+        },
+    }
+
+
+def _pod(deployment: Object, node: str) -> Object:
+    template = deployment["spec"]["template"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "crashed",
+            "namespace": deployment["metadata"]["namespace"],
+            "labels": template["metadata"]["labels"],
+        },
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "triton", "image": "localhost/none:1"}],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+
+
+def _crashed() -> Object:
+    ended = {"exitCode": 1, "reason": "Error", "startedAt": None, "finishedAt": None}
+    container = {"name": "triton", "image": "x", "imageID": "", "ready": False, "restartCount": 1}
+    state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
+    return {"phase": "Running", "containerStatuses": [container | state]}
