@@ -3,6 +3,7 @@
 Not for: traffic that a Service must balance: a forward ends at one pod.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ def forwarded(
 
     Args:
         kubectl: the program.
-        environment: variables under which it sees the cluster.
+        environment: variables, added to those of this process, under which it sees the cluster.
         target: what to reach, such as service/digits.
         ports: ports of the target.
         namespace: its namespace.
@@ -36,7 +37,7 @@ def forwarded(
     command = [str(kubectl), "port-forward", "--address=127.0.0.1", f"--namespace={namespace}", target]
     process = subprocess.Popen(
         [*command, *(f":{port}" for port in ports)],
-        env=dict(environment),
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
