@@ -44,7 +44,10 @@ def images(cluster: provider.Cluster) -> provider.Images:
 
 @pytest.fixture(scope="session")
 def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[None]:
-    """The operator, installed as a user does."""
+    """The operator, installed as a user does; what the demo has left is still there afterwards."""
+    words = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
+    installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
+    before = set(cluster.kubectl(*words).split()) if installed else set()
     helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
          "--take-ownership", "--wait", "--timeout", "120s",
          *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
@@ -54,9 +57,9 @@ def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[Non
     for pod in pods:
         path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod.removeprefix('pod/')}:8080/proxy/metrics"
         assert 'code="403"' not in cluster.kubectl("get", "--raw", path)
-    left = cluster.kubectl("get", "tisvc", "--all-namespaces", "--output=name").split()
-    assert not left, "a test has left services behind"
-    helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+    assert set(cluster.kubectl(*words).split()) == before, "a test has left services behind, or taken some away"
+    if not installed:
+        helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
 
 
 @pytest.fixture

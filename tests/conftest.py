@@ -1,8 +1,10 @@
 """Fixtures for tests against a real API server, marked `cluster`."""
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,12 +30,24 @@ class Calls:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> Path:
-    """The cluster that tests may use."""
+def kubeconfig() -> Iterator[Path]:
+    """The cluster that tests may use; an operator that is installed there rests meanwhile."""
     path = os.environ.get("KUBECONFIG", "")
     if not path or not Path(path).is_file():
         pytest.fail("KUBECONFIG names no cluster for tests: run `make cluster` and set KUBECONFIG as it says")
-    return Path(path)
+    selector = "--selector=app.kubernetes.io/name=triton-operator"
+    installed = json.loads(_kubectl("get", "deployments", "--all-namespaces", selector, "--output=json"))["items"]
+    replicas = {(d["metadata"]["namespace"], d["metadata"]["name"]): d["spec"]["replicas"] for d in installed}
+    for namespace, name in replicas:
+        _kubectl("scale", "deployment", name, f"--namespace={namespace}", "--replicas=0")
+        _kubectl("wait", "pods", f"--namespace={namespace}", selector, "--for=delete", "--timeout=60s")
+    yield Path(path)
+    for (namespace, name), count in replicas.items():
+        _kubectl("scale", "deployment", name, f"--namespace={namespace}", f"--replicas={count}")
+
+
+def _kubectl(*words: str) -> str:
+    return subprocess.run(["kubectl", *words], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
