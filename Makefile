@@ -78,12 +78,12 @@ e2e: cluster  ## Live through the stories of a user on a whole cluster
 	@$(IN_CLUSTER) $(BIN)/pytest -q e2e
 
 .PHONY: soak
-soak: cluster  ## Repeat for MINUTES (60) what one pass cannot show; prints what to commit to docs/soak.md
-	@$(IN_CLUSTER) $(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+soak: $(READY)  ## Repeat for MINUTES (60) what one pass cannot show; prints what to commit to docs/soak.md
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 .PHONY: bench
-bench: cluster  ## Measure the operator; prints what to commit to docs/benchmarks.md
-	@$(IN_CLUSTER) $(BIN)/python -m benchmarks.reconcile
+bench: $(READY)  ## Measure the operator; prints what to commit to docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.reconcile
 
 .PHONY: crds
 crds: $(READY)  ## Generate the CRD and what the chart has of it

@@ -17,7 +17,7 @@ from benchmarks.report import circumstances, quantile, table
 from benchmarks.services import Arrivals, Kubelet, Wish, service
 from benchmarks.waiting import TookTooLong, until
 from cluster.processes import ClusterError
-from cluster.progress import step
+from cluster.progress import note, step
 from triton_operator.api import names
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ CHANGES_PER_SECOND = 20.0
 IN_FLIGHT = 16
 IDLE_SECONDS = 60
 QUIET_SECONDS = 5
-HAND_OVERS = 5
+HAND_OVERS = 3
 PATIENCE_SECONDS = 600
 
 
@@ -55,8 +55,9 @@ class Bench:
         return [f"service-{number:04}" for number in range(self.count)]
 
     def tell(self, what: str, result: str) -> None:
-        """Note a result."""
+        """Note a result; a run that is ended early has shown what it measured until then."""
         self.rows.append((what, result))
+        note(f"{what}: {result}")
 
     async def create(self, operator: Replica) -> None:
         """Create all services at once."""

@@ -1,6 +1,7 @@
 """One look of the reconciler at a time, on a real API server, to put events into an order that is rare by chance."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.controller.reconcile import Reconciler
 from triton_operator.controller.store import Store
+from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube, Object
 
 pytestmark = pytest.mark.cluster
@@ -133,3 +135,22 @@ def _crashed() -> Object:
     container = {"name": "triton", "image": "x", "imageID": "", "ready": False, "restartCount": 1}
     state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
     return {"phase": "Running", "containerStatuses": [container | state]}
+
+
+async def test_a_child_that_vanished_unseen_is_made_again_at_the_second_try(
+    services: Any, kube: Kube, reconciler: Reconciler, store: Store, namespace: str
+) -> None:
+    key = (namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    await reconciler.reconcile(key)
+    (deployment,) = (await services.children("a"))["Deployment"]
+    for kind, name in ((names.CONFIG_MAP, "a-record"), (names.DEPLOYMENT, deployment["metadata"]["name"])):
+        await kube.delete(kind, namespace=namespace, name=name, uid=None)
+    # Suspended and scaled, so that the record and the Deployment have to be written now.
+    store.observe("MODIFIED", await services.apply("a", replicas=3, suspend=True))
+    for _ in range(4):
+        with suppress(ApiError):
+            await reconciler.reconcile(key)
+    again = await services.children("a")
+    assert len(again["ConfigMap"]) == 1
+    assert [body["spec"]["replicas"] for body in again["Deployment"]] == [0]

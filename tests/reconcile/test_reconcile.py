@@ -90,6 +90,17 @@ async def test_a_foreign_change_of_a_child_is_put_right(services, operator) -> N
         await operator.until(put_right)
 
 
+async def test_what_is_deleted_just_after_a_start_comes_back(services, operator) -> None:
+    await services.apply("a")
+    await services.complete("a")
+    await operator.stop()
+    await operator.start()
+    await operator.leads()  # the first list has been made, the watches are being opened
+    for kind, name in ((names.SERVICE, "a-headless"), (names.CONFIG_MAP, "a-record")):
+        await services.kube.delete(kind, namespace=services.namespace, name=name, uid=None)
+    await services.complete("a")
+
+
 async def test_an_object_that_is_not_ours_is_never_touched(services, operator) -> None:
     foreign = {
         "apiVersion": "v1",

@@ -11,7 +11,7 @@ from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store, owner_of
 from triton_operator.core.drift import is_as_applied, stamped
 from triton_operator.core.world import Problem
-from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Invalid
+from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
 
 Json = dict[str, Any]
@@ -99,8 +99,8 @@ class Writer:
         exact = body | {"metadata": body["metadata"] | {"resourceVersion": version}}
         try:
             self._saw(kind, await self._kube.update(exact, kind=kind))
-        except Conflict:
-            await self._look_again(kind, key)
+        except (Conflict, NotFound):
+            await self._look_again(kind, key, live)
             raise
         except (Forbidden, Invalid) as error:
             return refused(kind, key[1], error)
@@ -134,13 +134,17 @@ class Writer:
             exact["metadata"] |= {"resourceVersion": live["metadata"]["resourceVersion"]}
         try:
             self._saw(kind, await self._kube.apply(exact, kind=kind))
-        except Conflict:
-            await self._look_again(kind, (body["metadata"]["namespace"], body["metadata"]["name"]))
+        except (Conflict, NotFound):
+            await self._look_again(kind, (body["metadata"]["namespace"], body["metadata"]["name"]), live)
             raise
         return None
 
-    async def _look_again(self, kind: Kind, key: Key) -> None:
-        if newest := await self._kube.get(kind, namespace=key[0], name=key[1]):
+    async def _look_again(self, kind: Kind, key: Key, live: Json) -> None:
+        """Learn what became of an object that was not as it had been seen."""
+        newest = await self._kube.get(kind, namespace=key[0], name=key[1])
+        if newest is None or newest["metadata"]["uid"] != live["metadata"]["uid"]:
+            self._store.lost(kind, key, live["metadata"]["uid"])
+        if newest is not None:
             self._store.saw(newest)
 
     def _saw(self, kind: Kind, written: Json) -> None:

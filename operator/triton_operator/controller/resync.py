@@ -16,6 +16,8 @@ from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
 
 _RETRY_SECONDS = 30.0
+# What is deleted between our first list and Kopf's is told by no event, and Kopf does not say when it has listed.
+_CATCH_UP_SECONDS = (2.0, 8.0, 30.0)
 
 _log = logging.getLogger(__name__)
 
@@ -53,15 +55,8 @@ class Resync:
         Raises:
             ApiError: a kind could not be listed; the store then holds what was known before of that kind.
         """
-        changed: set[Key] = set()
-        for kind in KINDS:
-            for namespace in self._settings.watch.namespaces or (None,):
-                listing = await self._kube.listing(
-                    kind, namespace=namespace, label_selector=label_selector(kind, self._settings.watch)
-                )
-                changed |= self._store.replace(kind, namespace, listing)
         first = self._ended is None
-        for key in changed:
+        for key in await self._take_in():
             self._queue.add(key, Priority.LOW if first else Priority.NORMAL)
         for key in self._store.services():
             self._queue.add(key, Priority.LOW)
@@ -69,6 +64,13 @@ class Resync:
 
     async def run(self) -> None:
         """Look again and again; a failure is logged and tried again soon."""
+        for seconds in _CATCH_UP_SECONDS:
+            await asyncio.sleep(seconds)
+            try:
+                for key in await self._take_in():
+                    self._queue.add(key, Priority.NORMAL)
+            except ApiError as error:
+                _log.warning("A look at the cluster after the start failed: %s", error)
         seconds = self._interval()
         while True:
             await asyncio.sleep(seconds)
@@ -79,6 +81,17 @@ class Resync:
                 seconds = min(_RETRY_SECONDS, self._interval())
             else:
                 seconds = self._interval()
+
+    async def _take_in(self) -> set[Key]:
+        """List every kind, and return the services to look at because something had changed unseen."""
+        changed: set[Key] = set()
+        for kind in KINDS:
+            for namespace in self._settings.watch.namespaces or (None,):
+                listing = await self._kube.listing(
+                    kind, namespace=namespace, label_selector=label_selector(kind, self._settings.watch)
+                )
+                changed |= self._store.replace(kind, namespace, listing)
+        return changed
 
     def _interval(self) -> float:
         return self._settings.resyncSeconds * (0.9 + 0.2 * self._jitter())
