@@ -32,6 +32,7 @@ Children = tuple[tuple[Kind, Json], ...]
 HISTORY = 10
 ROLLING_SECONDS = 2.0
 WAITING_SECONDS = 5.0
+WAITING_MOST_SECONDS = 30.0
 STALLED_SECONDS = 30.0
 
 
@@ -180,8 +181,11 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return STALLED_SECONDS
     if len(record.serving) > 1 or record.resuming or world.waits:
         return ROLLING_SECONDS
+    # What has waited for long is looked at less often; that pods become ready is told by an event at once.
+    waited = world.now - record.started if record.started else 0.0
+    pause = min(WAITING_MOST_SECONDS, max(WAITING_SECONDS, waited / 10))
     until = deadline(record, target) - world.now
-    return min(WAITING_SECONDS, until) if until > 0 else WAITING_SECONDS
+    return min(pause, until) if until > 0 else pause
 
 
 def _unreadable(world: World) -> Plan:
