@@ -75,6 +75,13 @@ class Namespace:
         items: list[Json] = json.loads(self.kubectl(*words))["items"]
         return items
 
+    def cluster_deployments(self, namespace: str) -> list[Json]:
+        """List the Deployments of another namespace."""
+        items: list[Json] = json.loads(
+            self.cluster.kubectl("get", "deployments", f"--namespace={namespace}", "--output=json")
+        )["items"]
+        return items
+
     def pods(self, service: str) -> list[Json]:
         """List the pods of a service that are not going away."""
         listed = self.listed("pods", f"serving.triton-operator.dev/service={service}")

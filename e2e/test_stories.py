@@ -228,21 +228,31 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Nam
 
 
 def test_an_upgraded_operator_restarts_no_pod(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: Path
 ) -> None:
+    # The release before: the chart under an older version, with images of other names and other settings.
+    helm(cluster, "package", CHART, "--version", "0.0.9", "--app-version", "0.0.9", "--destination", tmp_path)
+    older = chart_values(images.operator.stable, images.triton.stable)
+    upgrade = ("--namespace", SYSTEM, "--wait", "--timeout", "120s")
+    (package,) = tmp_path.glob("*.tgz")
+    helm(cluster, "upgrade", "triton-operator", package, *upgrade, *older, "--set", "log.format=text")
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
     before = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
     generation = namespace.listed("deployments")[0]["metadata"]["generation"]
-    values = chart_values(images.operator.stable, images.triton.stable)  # other names: other defaults
-    helm(cluster, "upgrade", "triton-operator", CHART, "--namespace", SYSTEM, "--wait", "--timeout", "120s", *values,
-         "--set", "log.format=text")  # fmt: skip
+
+    newer = chart_values(images.operator.by_content, images.triton.by_content)
+    helm(cluster, "upgrade", "triton-operator", CHART, *upgrade, *newer)
+    (operator,) = namespace.cluster_deployments(SYSTEM)
+    assert operator["metadata"]["labels"]["helm.sh/chart"] != "triton-operator-0.0.9"
     namespace.kubectl("scale", "tisvc/adder", "--replicas=3")  # the new one is at work
     namespace.wait("adder", "Ready")
     after = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
     assert before.items() <= after.items()
-    assert namespace.listed("deployments")[0]["metadata"]["generation"] == generation + 1
-    helm(cluster, "rollback", "triton-operator", "--namespace", SYSTEM, "--wait", "--timeout", "120s")
+    (deployment,) = namespace.listed("deployments")
+    assert deployment["metadata"]["generation"] == generation + 1
+    images_of_pods = {c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]}
+    assert images_of_pods == {images.triton.stable}  # frozen when the revision was made
 
 
 def test_helm_waits_until_the_model_serves_and_not_for_ever_for_a_bad_one(
