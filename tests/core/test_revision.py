@@ -150,7 +150,15 @@ def test_a_revision_is_rebuilt_from_its_deployment_when_its_controller_revision_
             }
         )
         made = render("a", spec, SETTINGS, number=3)
-        deployment = {"metadata": {"name": made.name}, "spec": {"template": made.template}}
+        filled_in = made.template["spec"] | {"dnsPolicy": "ClusterFirst"}
+        ours = {
+            "f:spec": {"f:template": {"f:metadata": {}, "f:spec": {f"f:{key}": {} for key in made.template["spec"]}}}
+        }
+        entry = {"manager": "triton-operator", "operation": "Apply", "fieldsV1": ours}
+        deployment = {
+            "metadata": {"name": made.name, "managedFields": [entry]},
+            "spec": {"replicas": 1, "template": made.template | {"spec": filled_in}},
+        }
         assert from_deployment(deployment) == replace(made, number=0)
     assert from_deployment({"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": []}}}}) is None
 

@@ -98,6 +98,35 @@ async def test_a_deployment_that_cannot_go_holds_up_only_itself(
         await services.patch(names.DEPLOYMENT, name, [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
+async def test_a_lost_controller_revision_is_made_again_and_nothing_else_changes(
+    services: Any, kube: Kube, reconciler: Reconciler, store: Store, namespace: str
+) -> None:
+    key = (namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    await reconciler.reconcile(key)
+    before = await services.children("a")
+    (revision,) = before["ControllerRevision"]
+    await kube.delete(names.CONTROLLER_REVISION, namespace=namespace, name=revision["metadata"]["name"], uid=None)
+    store.observe("DELETED", revision)
+    for body in before["Deployment"]:
+        store.observe("MODIFIED", await services.get(body["metadata"]["name"], names.DEPLOYMENT))
+    for _ in range(2):
+        await reconciler.reconcile(key)
+        after = await services.children("a")
+        assert [b["metadata"]["name"] for b in after["ControllerRevision"]] == [revision["metadata"]["name"]]
+        assert [b["spec"] for b in after["Deployment"]] == [b["spec"] for b in before["Deployment"]]
+        applied = [
+            [body["metadata"]["annotations"][names.ANNOTATION_APPLIED] for body in found["Deployment"]]
+            for found in (before, after)
+        ]
+        assert applied[0] == applied[1]  # it was not even written
+        assert after["ControllerRevision"][0]["data"]["model"] == revision["data"]["model"]
+        assert after["ControllerRevision"][0]["data"]["gpuCount"] == revision["data"]["gpuCount"]
+    wrote = {b["metadata"]["resourceVersion"] for b in (await services.children("a"))["ControllerRevision"]}
+    await reconciler.reconcile(key)
+    assert {b["metadata"]["resourceVersion"] for b in (await services.children("a"))["ControllerRevision"]} == wrote
+
+
 def _node(name: str) -> Object:
     """A node that is registered and answers nowhere: port 1 of loopback is closed."""
     return {

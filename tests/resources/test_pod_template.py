@@ -157,7 +157,7 @@ def test_the_endpoints_that_change_a_server_want_a_key_that_no_client_knows() ->
     assert argument(template_of(EVERYTHING), "--http-restricted-api") == restriction
     assert argument(template_of(EVERYTHING), "--grpc-restricted-protocol") == restriction
     key = next(variable for variable in container["env"] if variable["name"] == "TRITON_OPERATOR_ADMIN_KEY")
-    assert key["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
+    assert key["valueFrom"] == {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}
 
 
 def test_a_dollar_in_the_order_of_the_init_container_is_not_expanded() -> None:

@@ -98,15 +98,16 @@ def _children(
     world: World, spec: InferenceServiceSpec, target: Revision, record: Record, shares: Mapping[str, int]
 ) -> Children:
     owner = Owner(world.name, world.namespace, world.uid)
-    found: list[tuple[Kind, Json]] = []
-    if target.name not in world.revisions:
-        body = children.controller_revision(owner, target.name, number=target.number, data=to_data(target))
-        found.append((CONTROLLER_REVISION, body))
+    running = _running(world, target, record, shares)
+    found: list[tuple[Kind, Json]] = [
+        (CONTROLLER_REVISION, children.controller_revision(owner, r.name, number=r.number, data=to_data(r)))
+        for r in _unkept(world, running)
+    ]
     found += [
         (SERVICE, children.stable_service(owner, record.serving)),
         (SERVICE, children.headless_service(owner, record.serving)),
     ]
-    for revision in _running(world, target, record, shares):
+    for revision in running:
         body = children.deployment(
             owner, revision.name, template=revision.template, replicas=shares.get(revision.name, 0)
         )
@@ -114,6 +115,14 @@ def _children(
         if spec.pod_disruption_budget.enabled:
             found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
     return tuple(found)
+
+
+def _unkept(world: World, running: list[Revision]) -> list[Revision]:
+    """List the revisions that no ControllerRevision keeps: a new one, and those whose was lost."""
+    listed = world.listed.get(CONTROLLER_REVISION, frozenset())
+    last = max((revision.number for revision in world.revisions.values()), default=0)
+    lost = [revision for revision in running if revision.name not in listed]
+    return [r if r.number else replace(r, number=last + i) for i, r in enumerate(lost, start=1)]
 
 
 def _running(world: World, target: Revision, record: Record, shares: Mapping[str, int]) -> list[Revision]:

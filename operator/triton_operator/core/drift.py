@@ -57,6 +57,41 @@ def is_as_applied(live: Json, body: Json) -> bool:
     )
 
 
+def applied(live: Json) -> Json:
+    """Pick out of a live object the fields that we have applied, leaving out what the API server filled in.
+
+    Args:
+        live: the object, with managedFields.
+
+    Returns:
+        The part of it that is ours; {} if nothing is.
+    """
+    for entry in live["metadata"].get("managedFields") or []:
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return _picked(live, entry.get("fieldsV1") or {})
+    return {}
+
+
+def _picked(value: Json, tree: Json) -> Json:
+    return {
+        key: _picked_value(item, branch) for key, item in value.items() if (branch := tree.get(f"f:{key}")) is not None
+    }
+
+
+def _picked_value(value: Any, branch: Json) -> Any:
+    if isinstance(value, dict) and branch:
+        return _picked(value, branch)
+    keyed = [(json.loads(key[2:]), below) for key, below in branch.items() if key.startswith("k:")]
+    if isinstance(value, list) and keyed:
+        return [
+            _picked(item, below) if below else item
+            for item in value
+            for key, below in keyed
+            if all(item.get(name) == wanted for name, wanted in key.items())
+        ]
+    return value
+
+
 def _content(body: Json) -> Json:
     metadata = {key: value for key, value in body["metadata"].items() if key not in _IDENTITY}
     return {key: value for key, value in body.items() if key not in {"apiVersion", "kind"}} | {"metadata": metadata}

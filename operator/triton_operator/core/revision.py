@@ -13,6 +13,7 @@ from typing import Any
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.drift import applied
 from triton_operator.resources.labels import revision_labels
 from triton_operator.resources.pod import ORDER, pod_template
 
@@ -145,7 +146,8 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
         The revision, with number 0, or None if the Deployment is not one of ours.
     """
     try:
-        pod = body["spec"]["template"]["spec"]
+        template = applied(body)["spec"]["template"]
+        pod = template["spec"]
         prepare = next(c for c in pod["initContainers"] if c["name"] == CONTAINER_PREPARE)
         triton = next(c for c in pod["containers"] if c["name"] == CONTAINER_TRITON)
         order = json.loads(next(e["value"] for e in prepare["env"] if e["name"] == ORDER).replace("$$", "$"))
@@ -159,7 +161,7 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
             version=int(order["version"]),
             gpu_count=max((int(n) for key, n in limits.items() if order["gpu"] and "/" in key), default=0),
             load_timeout_seconds=int(probe["periodSeconds"]) * int(probe["failureThreshold"]),
-            template=dict(body["spec"]["template"]),
+            template=template,
         )
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
         return None

@@ -171,7 +171,9 @@ def _environment(spec: InferenceServiceSpec) -> list[Json]:
     given = [_dump(variable) for variable in spec.runtime.env or []]
     names = {variable["name"] for variable in given}
     # The pod's own uid is a key that no client knows and nobody has to keep.
-    own: list[Json] = [{"name": ADMIN_KEY, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
+    own: list[Json] = [
+        {"name": ADMIN_KEY, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
+    ]
     own.append({"name": "HOME", "value": "/tmp"})
     if spec.gpu.count == 0:  # with no GPU asked for, some runtimes show a container all of them
         own.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
