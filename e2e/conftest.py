@@ -57,7 +57,8 @@ def operator(cluster: provider.Cluster, images: provider.Images) -> Iterator[Non
     for pod in pods:
         path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod.removeprefix('pod/')}:8080/proxy/metrics"
         assert 'code="403"' not in cluster.kubectl("get", "--raw", path)
-    assert set(cluster.kubectl(*words).split()) == before, "a test has left services behind, or taken some away"
+    # Fewer than before may be there: namespaces of earlier tests may have been on their way out.
+    assert set(cluster.kubectl(*words).split()) <= before, "a test has left services behind"
     if not installed:
         helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
 
