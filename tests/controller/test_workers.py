@@ -6,7 +6,7 @@ import pytest
 from triton_operator.controller.metrics import Metrics
 from triton_operator.controller.queue import Key, Priority, WorkQueue
 from triton_operator.controller.workers import DEADLINE_SECONDS, Workers
-from triton_operator.edges.errors import ApiError, Conflict, Terminal
+from triton_operator.edges.errors import ApiError, Conflict
 
 pytestmark = pytest.mark.looptime
 
@@ -31,7 +31,7 @@ class Reconciler:
 
 def results(metrics: Metrics) -> dict[str, float]:
     found = {}
-    for result in ("done", "again", "error", "terminal"):
+    for result in ("done", "again", "error"):
         labels = {"result": result}
         count = metrics.registry.get_sample_value("triton_operator_reconcile_duration_seconds_count", labels)
         if count:
@@ -84,15 +84,6 @@ async def test_a_failure_is_tried_again_with_growing_pauses(error: Exception) ->
     reconciler, counted = await run(act, seconds=4)
 
     assert (reconciler.times, counted) == ([0.0, 0.5, 1.5, 3.5], {"error": 4})
-
-
-async def test_what_the_user_must_change_is_not_tried_again() -> None:
-    async def act(key: Key) -> float | None:
-        raise Terminal("spec.model.uri: no such scheme")
-
-    reconciler, counted = await run(act, seconds=1000)
-
-    assert (reconciler.times, counted) == ([0.0], {"terminal": 1})
 
 
 async def test_a_reconcile_that_hangs_ends_at_the_deadline_and_is_tried_again() -> None:

@@ -20,7 +20,7 @@ from prometheus_client import (
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 
-Result = Literal["done", "again", "error", "terminal"]
+Result = Literal["done", "again", "error"]
 """How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again; the user must act."""
 
 _PREFIX = "triton_operator"
@@ -51,7 +51,7 @@ class Metrics:
         )
         self._reconciles = Histogram(
             f"{_PREFIX}_reconcile_duration_seconds",
-            "Time of one reconcile, by its result: done, again, error or terminal.",
+            "Time of one reconcile, by its result: done, again or error.",
             ["result"],
             buckets=_SECONDS,
             registry=registry,

@@ -11,7 +11,7 @@ from typing import Protocol
 from triton_operator.controller.logs import bound
 from triton_operator.controller.metrics import Metrics, Result
 from triton_operator.controller.queue import Closed, Key, WorkQueue
-from triton_operator.edges.errors import ApiError, Conflict, Terminal
+from triton_operator.edges.errors import ApiError, Conflict
 
 DEADLINE_SECONDS = 30.0
 """Time limit of one reconcile."""
@@ -32,8 +32,7 @@ class Reconciles(Protocol):
             Seconds until it is to be looked at again, or None when only an event can change anything.
 
         Raises:
-            Terminal: nothing can improve until the user changes something.
-            Exception: anything else is tried again, with growing pauses.
+            Exception: whatever it is, the look is tried again, with growing pauses.
         """
 
     async def close(self) -> None:
@@ -89,10 +88,6 @@ class Workers:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     after = await self._reconciler.reconcile(key)
-            except Terminal as error:
-                result = "terminal"
-                self._queue.forget(key)
-                _log.warning("Nothing more to do until a user changes something: %s", error)
             except Conflict as error:
                 # Somebody wrote at the same time; with the event of that write the next try reads the new state.
                 _log.info("Tried again in %.1f s: %s", self._queue.retry(key), error)

@@ -1,11 +1,7 @@
-"""The errors that reconciliation tells apart; anything else is retried with backoff.
+"""The errors of the Kubernetes API that callers tell apart.
 
 Not for: errors that a caller handles where they arise.
 """
-
-
-class Terminal(Exception):
-    """Nothing can improve until the user changes something: the key is not retried."""
 
 
 class ApiError(Exception):
