@@ -68,6 +68,12 @@ FULL: Json = {
     },
     "gpu": {"count": 2, "resourceName": "nvidia.com/mig-1g.10gb"},
     "replicas": 3,
+    "rollout": {
+        "strategy": "RollingUpdate",
+        "maxSurgeGPUs": 4,
+        "minAvailable": 2,
+        "provisionTimeoutSeconds": 1800,
+    },
     "suspend": True,
     "podDisruptionBudget": {"enabled": False},
 }

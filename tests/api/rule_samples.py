@@ -136,6 +136,21 @@ SAMPLES = [
         [{"gpu": {"resourceName": "amd.com/gpu"}, "runtime": {"resources": {"limits": {"rdma/hca": 1}}}}],
     ),
     Sample(
+        "rollout",
+        "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate",
+        [
+            {"gpu": {"count": 1}, "rollout": {"strategy": "Recreate", "maxSurgeGPUs": 0}},
+            {"rollout": {"strategy": "Recreate", "minAvailable": 0}},
+        ],
+        [{"rollout": {"strategy": "Recreate"}}, {"rollout": {"strategy": "RollingUpdate", "minAvailable": 0}}],
+    ),
+    Sample(
+        "rollout",
+        "rollout.maxSurgeGPUs counts GPUs, and spec.gpu.count is 0",
+        [{"gpu": {"count": 0}, "rollout": {"maxSurgeGPUs": 0}}],
+        [{"gpu": {"count": 1}, "rollout": {"maxSurgeGPUs": 0}}, {"gpu": {"count": 0}, "rollout": {"minAvailable": 1}}],
+    ),
+    Sample(
         "gpu.resourceName",
         "resourceName must be an extended resource",
         [

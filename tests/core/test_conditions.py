@@ -11,7 +11,7 @@ from triton_operator.core.conditions import announcements
 from triton_operator.core.decide import decide
 from triton_operator.core.record import encode
 from triton_operator.core.revision import revision_name
-from triton_operator.core.rollout import PROVISION_SECONDS
+from triton_operator.core.rollout import START_SECONDS
 from triton_operator.core.world import Plan, Problem, World
 
 from .simulator import DOWN_TICKS, LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
@@ -19,7 +19,7 @@ from .simulator import DOWN_TICKS, LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
 Json = dict[str, Any]
 BROKEN = 9
 CONFLICT = Problem("NameConflict", "the Service vision exists and is not this service's")
-LONG_TICKS = int((PROVISION_SECONDS + 600) / TICK) + 5
+LONG_TICKS = int((START_SECONDS + 600) / TICK) + 5
 
 
 def kstatus(generation: int, status: Json) -> str:

@@ -16,7 +16,7 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
-from triton_operator.core.health import is_unschedulable
+from triton_operator.core.health import is_over, is_unschedulable
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
@@ -142,8 +142,13 @@ def _fleet(deployment: Json) -> Fleet:
 
 def _with_pods(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float) -> Fleet:
     own = [p for p in pods if p["metadata"]["labels"].get(names.LABEL_REVISION) == revision]
-    homeless = sum("deletionTimestamp" not in pod["metadata"] and is_unschedulable(pod) for pod in own)
-    return replace(fleet, ending=sum(_is_ending(pod, now=now) for pod in own), homeless=homeless)
+    alive = [pod for pod in own if "deletionTimestamp" not in pod["metadata"] and not is_over(pod)]
+    return replace(
+        fleet,
+        ending=sum(_is_ending(pod, now=now) for pod in own),
+        scheduled=sum("nodeName" in pod["spec"] for pod in alive),
+        homeless=sum(is_unschedulable(pod) for pod in alive),
+    )
 
 
 def _is_ending(pod: Json, *, now: float) -> bool:
