@@ -222,6 +222,7 @@ class Cluster:
             pods=pods,
             endpoints=endpoints,
             kinds={},
+            dead=frozenset(),
             problems=(),
             waits=(),
             now=self.now,

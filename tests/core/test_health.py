@@ -28,7 +28,8 @@ def pod(
 ) -> Json:
     labels = {LABEL_SERVICE: "vision", LABEL_REVISION: REVISION}
     return {
-        "metadata": {"name": name, "creationTimestamp": created, "labels": labels} | (metadata or {}),
+        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": created, "labels": labels}
+        | (metadata or {}),
         "spec": {
             "nodeName": "gpu-7",
             "containers": [
@@ -436,6 +437,7 @@ def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loo
         return {
             "metadata": {
                 "name": "p",
+                "uid": "u",
                 "labels": {LABEL_REVISION: REVISION},
                 "creationTimestamp": "2026-01-01T00:00:00Z",
             },
@@ -453,7 +455,8 @@ def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loo
 def test_an_evicted_pod_that_has_been_replaced_is_no_news() -> None:
     def pod(name: str, created: str, **status: str) -> dict:
         labels = {LABEL_REVISION: REVISION}
-        return {"metadata": {"name": name, "labels": labels, "creationTimestamp": created}, "status": status}
+        metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": created}
+        return {"metadata": metadata, "status": status}
 
     corpse = pod("old", "2026-01-01T00:00:00Z", phase="Failed", reason="Evicted", message="low on memory")
     successor = pod("new", "2026-01-02T00:00:00Z", phase="Pending")

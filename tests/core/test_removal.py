@@ -33,8 +33,9 @@ def pod(
     }
 
 
-def found(*pods: Json) -> dict[str, int | None]:
-    return {removal.name: removal.grace_seconds for removal in removals(pods, ["vision-a", "vision-b"], now=NOW)}
+def found(*pods: Json, dead: frozenset[str] = frozenset()) -> dict[str, int | None]:
+    listed = removals(pods, ["vision-a", "vision-b"], dead=dead, now=NOW)
+    return {removal.name: removal.grace_seconds for removal in listed}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,14 @@ def test_dead_pods_go_one_at_a_time_and_only_while_all_others_serve() -> None:
     assert found(*dead, pod("c", started=False, ready=False)) == {}
     assert found(*dead, pod("c", ready=False, metadata=DELETED)) == {}
     assert found(*dead, pod("c", phase="Failed", reason="Evicted", ready=False)) == {"a": None, "c": None}
+
+
+def test_a_pod_that_calls_itself_ready_and_executes_nothing_is_as_dead() -> None:
+    dead = frozenset({"uid-a", "uid-b"})
+    assert found(pod("a"), pod("b"), pod("c"), dead=dead) == {"a": None}
+    going = pod("a", metadata={"name": "a", "uid": "uid-a", "labels": {LABEL_REVISION: "vision-a"}} | DELETED)
+    going["status"]["conditions"][0]["status"] = "False"
+    assert found(going, pod("b"), dead=dead) == {}
 
 
 def test_revisions_do_not_wait_for_each_other() -> None:

@@ -3,6 +3,7 @@
 Not for: decisions (`core.decide`), nor when to reconcile (`controller.queue`).
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from triton_operator.controller.children import Observer, Waits, Writer, refused
 from triton_operator.controller.kinds import KindReader
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
+from triton_operator.controller.vitals import Vitals
 from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
@@ -67,6 +69,8 @@ class Reconciler:
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
         self._kinds = KindReader(wake)
+        self._vitals = Vitals(kube, store, settings.watch, wake)
+        self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
         self._wake = wake
         self._clock = clock
         self._instance = instance
@@ -88,7 +92,15 @@ class Reconciler:
             self._kinds.forget(key)
             return await self._see_off(key)
         logs.bind(generation=service["metadata"]["generation"])
-        world = await gather(self._kube, self._store, self._settings, self._words, service, now=self._clock())
+        world = await gather(
+            self._kube,
+            self._store,
+            self._settings,
+            self._words,
+            service,
+            dead=self._vitals.dead(key),
+            now=self._clock(),
+        )
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
         problems, waits = await self._carry_out(world, plan)
@@ -99,6 +111,8 @@ class Reconciler:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        self._look_out.cancel()
+        await asyncio.wait({self._look_out})
         await self._kinds.close()
 
     async def _carry_out(self, world: World, plan: Plan) -> tuple[tuple[Problem, ...], tuple[str, ...]]:

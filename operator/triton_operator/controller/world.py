@@ -28,7 +28,9 @@ Json = dict[str, Any]
 STUCK_SECONDS = 60.0
 
 
-async def gather(kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, now: float) -> World:
+async def gather(
+    kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, dead: frozenset[str], now: float
+) -> World:
     """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
 
     Args:
@@ -37,6 +39,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         settings: the operator's settings.
         words: reads what the pods' status leaves out.
         service: the InferenceService.
+        dead: uids of its pods that execute nothing any more.
         now: seconds since the epoch.
 
     Returns:
@@ -51,7 +54,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
     fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
-    if is_unsettled(service, fleets.values()):
+    if dead or is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
         fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
@@ -77,6 +80,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         pods=pods,
         endpoints=endpoints,
         kinds={},
+        dead=dead,
         problems=(),
         waits=(),
         now=now,

@@ -70,8 +70,10 @@ def decide(world: World) -> Plan:
     record = advance(world, record, target.name, desired=desired, shares=shares)
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
-    failure = diagnose(target.name, fleet, pods, now=world.now) if fleet.ready < desired or fleet.refused else None
-    record = replace(record, failure=_remembered(world, record, target, failure, settled=fleet.ready >= desired))
+    ill = fleet.ready < desired or fleet.refused or world.dead
+    failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
+    settled = fleet.ready >= desired and not world.dead
+    record = replace(record, failure=_remembered(world, record, target, failure, settled=settled))
     situation = Situation(
         world=world,
         record=record,
@@ -89,7 +91,7 @@ def decide(world: World) -> Plan:
         record=record,
         children=_children(world, spec, target, record, shares),
         surplus=_surplus(world, spec, target, record, shares),
-        removals=removals(pods, world.fleets, now=world.now),
+        removals=removals(pods, world.fleets, dead=world.dead, now=world.now),
         status=built,
         announcements=announcements(world.status, built),
         look_again=_look_again(world, record, target, built),

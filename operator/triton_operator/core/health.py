@@ -26,10 +26,12 @@ _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 _FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "Unreadable"}
 _KILLED = {137, 143}  # by SIGKILL, by SIGTERM
 _SCHEDULER = ((r"persistentvolumeclaim \"", "VolumeMissing"), (r"Insufficient \S*/\S+", "InsufficientGPU"))
-_DEAD = (
+_REPLACED = "Triton does not restart a backend that has died, so the pod is replaced"
+_UNREADY = (
     f"the version of the model has not been ready for {DEAD_SECONDS} s, though Triton runs and it was ready before:"
-    " Triton does not restart a backend that has died, so the pod is replaced"
+    f" {_REPLACED}"
 )
+_IDLE = f"Triton calls the model ready, but every request fails in its backend and none is executed: {_REPLACED}"
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 # Triton writes `E1122 21:06:56.129006 18592 model_lifecycle.cc:642] "…"` in its own format and
@@ -44,13 +46,16 @@ _CAUSES_TOLD = 4
 _CAUSE_LENGTH = 500
 
 
-def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...], *, now: float) -> Failure | None:
+def diagnose(
+    revision: str, fleet: Fleet, pods: tuple[Json, ...], *, dead: frozenset[str] = frozenset(), now: float
+) -> Failure | None:
     """Say what is wrong with a revision.
 
     Args:
         revision: name of the revision.
         fleet: its Deployment.
         pods: the pods of the service.
+        dead: uids of those that are ready and execute nothing any more.
         now: seconds since the epoch.
 
     Returns:
@@ -66,7 +71,9 @@ def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...], *, now: float)
                 return failure
     for pod in own:
         if is_dead(pod, now=now):
-            return _failure(pod, "BackendDied", _DEAD)
+            return _failure(pod, "BackendDied", _UNREADY)
+        if pod["metadata"]["uid"] in dead:
+            return _failure(pod, "BackendDied", _IDLE)
     if fleet.refused:
         return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}")
     return None

@@ -17,12 +17,13 @@ Json = dict[str, Any]
 UNSTARTED_GRACE_SECONDS = 1
 
 
-def removals(pods: Iterable[Json], fleets: Iterable[str], *, now: float) -> tuple[Removal, ...]:
+def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str], now: float) -> tuple[Removal, ...]:
     """Say which pods to delete.
 
     Args:
         pods: all pods of the service.
         fleets: its revisions that have a Deployment.
+        dead: uids of pods that are ready and execute nothing any more.
         now: seconds since the epoch.
 
     Returns:
@@ -35,10 +36,10 @@ def removals(pods: Iterable[Json], fleets: Iterable[str], *, now: float) -> tupl
         revision: [pod for pod in listed if _revision(pod) == revision and not is_over(pod)] for revision in fleets
     }
     for own in by_revision.values():
-        dead = [pod for pod in own if not _is_ending(pod) and is_dead(pod, now=now)]
+        ill = [p for p in own if not _is_ending(p) and (is_dead(p, now=now) or p["metadata"]["uid"] in dead)]
         # One at a time: the next goes when the one that took its place serves.
-        if dead and all(is_ready(pod) for pod in own if pod not in dead):
-            found.append(_removal(min(dead, key=_name), None, "its Triton runs, but serves no more"))
+        if ill and all(is_ready(pod) for pod in own if pod not in ill):
+            found.append(_removal(min(ill, key=_name), None, "its Triton runs, but serves no more"))
     return tuple(found)
 
 

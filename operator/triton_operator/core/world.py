@@ -73,6 +73,7 @@ class World:
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         kinds: for each revision, the instance kinds read back from Triton in this reconcile.
+        dead: uids of pods that call themselves ready and execute nothing any more.
         problems: why children could not be written in this reconcile.
         waits: whose end was waited for in this reconcile before children could be written.
         now: seconds since the epoch.
@@ -94,6 +95,7 @@ class World:
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
     kinds: Mapping[str, frozenset[str]]
+    dead: frozenset[str]
     problems: tuple[Problem, ...]
     waits: tuple[str, ...]
     now: float
