@@ -243,7 +243,7 @@ def unscheduled(message: str) -> Json:
         pytest.param(
             main(
                 state={"running": {"startedAt": at("20:10:00")}},
-                lastState=ended(137, startedAt=at("20:00:00"), finishedAt=at("20:09:59")),
+                lastState=ended(137, startedAt=at("20:00:00"), finishedAt=at("20:09:54")),
             ),
             "ContainerExited",
             "code 137: no last words",

@@ -172,8 +172,9 @@ def _load_timeout(pod: Json, container: Json, ended: Json) -> int | None:
     probe = probes[0] if probes else None
     if not probe or ended.get("exitCode") not in _KILLED or _was_ready(pod, ended):
         return None
-    allowed = int(probe["periodSeconds"]) * int(probe["failureThreshold"])
-    return allowed if _time(ended.get("finishedAt")) - _time(ended.get("startedAt")) >= allowed else None
+    period, allowed = int(probe["periodSeconds"]), int(probe["periodSeconds"]) * int(probe["failureThreshold"])
+    ran = _time(ended.get("finishedAt")) - _time(ended.get("startedAt"))
+    return allowed if ran >= allowed - period else None  # the kubelet's first probe comes at once
 
 
 def _time(text: str | None) -> float:

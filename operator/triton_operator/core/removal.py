@@ -9,12 +9,9 @@ from typing import Any
 from triton_operator.api.names import LABEL_REVISION
 from triton_operator.core.health import has_started, is_dead, is_over, is_ready
 from triton_operator.core.world import Removal
+from triton_operator.resources.pod import UNSTARTED_GRACE_SECONDS
 
 Json = dict[str, Any]
-
-# For a pod that nobody can have sent a request to. Triton ignores SIGTERM while it loads, and would hold its GPUs for
-# the whole grace period. Not 0, which would take the pod out of the API while its containers still run.
-UNSTARTED_GRACE_SECONDS = 1
 
 
 def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str], now: float) -> tuple[Removal, ...]:
