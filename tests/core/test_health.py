@@ -452,7 +452,7 @@ def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loo
     assert (looping.final, surprised.final) == (True, False)
 
 
-def test_an_evicted_pod_that_has_been_replaced_is_no_news() -> None:
+def test_an_evicted_pod_is_told_of_although_it_has_been_replaced_by_one_that_merely_starts() -> None:
     def pod(name: str, created: str, **status: str) -> dict:
         labels = {LABEL_REVISION: REVISION}
         metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": created}
@@ -461,7 +461,6 @@ def test_an_evicted_pod_that_has_been_replaced_is_no_news() -> None:
     corpse = pod("old", "2026-01-01T00:00:00Z", phase="Failed", reason="Evicted", message="low on memory")
     successor = pod("new", "2026-01-02T00:00:00Z", phase="Pending")
     fleet = Fleet(wanted=1, pods=1, ready=0)
-    assert diagnose(REVISION, fleet, (corpse, successor), now=NOW) is None
-    told = diagnose(REVISION, fleet, (corpse,), now=NOW)
+    told = diagnose(REVISION, fleet, (corpse, successor), now=NOW)  # it is deleted at this look, and never seen again
     assert told is not None
     assert told.reason == "Evicted"

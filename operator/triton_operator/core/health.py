@@ -63,8 +63,6 @@ def diagnose(
     """
     own = [p for p in pods if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision]
     own = [p for p in own if "deletionTimestamp" not in p["metadata"]]
-    alive = max((_created(p) for p in own if not is_over(p)), default="")
-    own = [p for p in own if not is_over(p) or _created(p) > alive]  # what has been replaced is no news
     for check in CHECKS:
         for pod in sorted(own, key=_created, reverse=True):
             if not is_ready(pod) and (failure := check(pod)):
