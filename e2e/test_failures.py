@@ -50,7 +50,7 @@ class TritonPythonModel:
 KILL_STUBS = (
     "import os, pathlib, signal\n"
     "for process in pathlib.Path('/proc').glob('[0-9]*'):\n"
-    "    if 'python_backend_stub' in (process / 'cmdline').read_bytes().decode():\n"
+    "    if (process / 'cmdline').read_bytes().split(b'\\0')[0].endswith(b'python_backend_stub'):\n"
     "        os.kill(int(process.name), signal.SIGKILL)\n"
 )
 

@@ -218,6 +218,16 @@ def test_a_rollout_that_gets_on_slowly_is_not_out_of_time() -> None:
     assert cluster.status["stable"]["version"] == 2
 
 
+def test_what_went_wrong_with_a_pod_that_was_replaced_is_told_until_the_service_is_whole() -> None:
+    cluster = started()
+    evicted = {"reason": "Evicted", "message": "low on memory", "revision": "r", "time": "2026-01-01T00:00:00Z"}
+    world = cluster.world()
+    assert world.record is not None
+    told = decide(replace(world, record=replace(world.record, failure=evicted))).status
+    assert told["lastFailure"] == evicted
+    assert "before: Evicted: low on memory" in next(c for c in told["conditions"] if c["type"] == "Ready")["message"]
+
+
 def test_conditions_keep_the_time_of_their_last_transition() -> None:
     cluster = settled(replicas=2)
     before = {c["type"]: c["lastTransitionTime"] for c in cluster.status["conditions"]}

@@ -80,7 +80,7 @@ def ready(s: Situation) -> Verdict:
         return "False", s.failure.reason, s.failure.message
     if s.room.is_shut(s.desired) and not _whole(s) and s.pods > fleet.pods:
         return "False", "RecreateNeeded", _shut(s)
-    why = f"; {s.failure.reason}: {s.failure.message}{_remedy(s)}" if s.failure else ""
+    why = _why(s)
     provision = provision_seconds(s.world)
     if s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started and not _whole(s):
         within = "loaded in time" if s.record.placed else f"placed on nodes within {provision} s"
@@ -106,6 +106,14 @@ def _shut(s: Situation) -> str:
         f" must stay. Set rollout.strategy to Recreate, rollout.maxSurgeGPUs to {count} or more, or"
         f" rollout.minAvailable to {s.desired - 1}"
     )
+
+
+def _why(s: Situation) -> str:
+    """Tell what is wrong, or went wrong last with pods that have since been replaced."""
+    if s.failure:
+        return f"; {s.failure.reason}: {s.failure.message}{_remedy(s)}"
+    last = s.record.failure
+    return f"; before: {last['reason']}: {last['message']}" if last else ""
 
 
 def _remedy(s: Situation) -> str:
