@@ -33,6 +33,7 @@ from triton_operator.resources.children import Owner
 Json = dict[str, Any]
 
 NOTE_BYTES = 1024
+NOTHING_AMISS = ((), ())
 SEE_OFF_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Reconciler:
         observer: Observer,
         *,
         wake: Callable[[Key], None],
+        pressed: Callable[[], bool],
         clock: Callable[[], float],
         instance: str,
     ) -> None:
@@ -60,6 +62,7 @@ class Reconciler:
             settings: the operator's settings.
             observer: counts what is applied.
             wake: queues a service.
+            pressed: tells whether other users wait for their new specs to be looked at.
             clock: seconds since the epoch.
             instance: this process, as events name it.
         """
@@ -72,6 +75,7 @@ class Reconciler:
         self._vitals = Vitals(kube, store, settings.watch, wake)
         self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
         self._wake = wake
+        self._pressed = pressed
         self._clock = clock
         self._instance = instance
 
@@ -103,6 +107,11 @@ class Reconciler:
         )
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
+        if plan.pressing and self._pressed():
+            # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
+            brief = replace(plan, children=plan.children[: plan.pressing], surplus=(), removals=())
+            if await self._carry_out(world, brief) == NOTHING_AMISS:
+                return 0.0
         problems, waits = await self._carry_out(world, plan)
         if problems or waits:
             plan = decide(replace(world, problems=problems, waits=waits))
