@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from triton_operator.api import names
-from triton_operator.controller.store import Store, owner_of
+from triton_operator.controller.kept import owner_of
+from triton_operator.controller.store import Store
 from triton_operator.edges.wire import Listing
 
 KEY = ("ns", "demo")
@@ -112,6 +113,11 @@ def test_the_echo_of_our_own_write_is_no_news(store: Store) -> None:
             {"status": {"conditions": [{"type": "Available", "status": "True", "lastUpdateTime": "2"}]}},
             id="a heartbeat of a condition",
         ),
+        pytest.param(
+            {"status": {"replicas": 1, "observedGeneration": 1, "conditions": [{"type": "Progressing"}]}},
+            {"status": {"replicas": 1, "observedGeneration": 2, "updatedReplicas": 1}},
+            id="what Kubernetes notes of a Deployment",
+        ),
     ],
 )
 def test_a_change_that_nobody_reads_is_no_news_but_its_version_is_kept(
@@ -135,12 +141,50 @@ def test_who_wrote_the_status_when_is_no_news(store: Store) -> None:
     assert changed == ()
 
 
-def test_a_foreign_field_manager_is_news(store: Store) -> None:
-    store.observe("ADDED", deployment(5))
-    edited = deployment(6)
-    edited["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}}]
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        pytest.param({"f:spec": {}}, {"f:metadata": {}}, (), id="another manager's fields"),
+        pytest.param({}, {"f:spec": {}}, (KEY,), id="a field that is no longer ours"),
+    ],
+)
+def test_only_the_ownership_of_our_fields_is_news(
+    store: Store, ours: dict[str, Any], theirs: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    before, after = deployment(5), deployment(6)
+    own = {"manager": "triton-operator", "operation": "Apply"}
+    before["metadata"]["managedFields"] = [own | {"fieldsV1": {"f:spec": {}}}]
+    after["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "operation": "Update", "fieldsV1": theirs},
+        own | {"fieldsV1": ours},
+    ]
+    store.observe("ADDED", before)
 
-    assert store.observe("MODIFIED", edited) == (KEY,)
+    assert store.observe("MODIFIED", after) == expected
+
+
+def test_annotations_are_news_only_where_they_are_ours(store: Store) -> None:
+    def annotated(version: int, **annotations: str) -> dict[str, Any]:
+        body = deployment(version)
+        body["metadata"]["annotations"] = {names.ANNOTATION_APPLIED: "1"} | annotations
+        return body
+
+    store.observe("ADDED", annotated(5))
+
+    assert store.observe("MODIFIED", annotated(6, **{"deployment.kubernetes.io/revision": "1"})) == ()
+    assert store.observe("MODIFIED", annotated(7, **{names.ANNOTATION_APPLIED: "2"})) == (KEY,)
+
+
+def test_what_is_kept_is_the_object_but_for_the_ownership_of_others_fields(store: Store) -> None:
+    body = deployment(5, spec={"replicas": 2, "template": {"é": [1.5, None, True]}}, status={"readyReplicas": 1})
+    own = {"manager": "triton-operator", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    other = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+    body["metadata"]["managedFields"] = [other, own | {"time": "2026-01-01T00:00:00Z"}]
+    store.observe("ADDED", body)
+
+    expected = body | {"metadata": body["metadata"] | {"managedFields": [own]}}
+    assert store.get(names.DEPLOYMENT, ("ns", "demo-1")) == expected
+    assert store.children(UID, names.DEPLOYMENT) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +192,11 @@ def test_a_foreign_field_manager_is_news(store: Store) -> None:
     [
         pytest.param({"spec": {"replicas": 2}}, id="spec"),
         pytest.param({"status": {"readyReplicas": 1}}, id="ready pods"),
-        pytest.param({"status": {"conditions": [{"type": "Progressing", "status": "False"}]}}, id="condition"),
+        pytest.param({"status": {"replicas": 1}}, id="pods"),
+        pytest.param(
+            {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]}},
+            id="pods that are refused",
+        ),
     ],
 )
 def test_what_reconciliation_reads_is_news(store: Store, more: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
+from triton_operator.controller.kept import owner_of
 from triton_operator.controller.queue import Key
-from triton_operator.controller.store import Store, owner_of
+from triton_operator.controller.store import Store
 from triton_operator.core.drift import is_as_applied, stamped
 from triton_operator.core.world import Problem
 from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
