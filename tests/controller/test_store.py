@@ -4,8 +4,7 @@ import pytest
 
 from triton_operator.api import names
 from triton_operator.controller.kept import owner_of
-from triton_operator.controller.store import Store
-from triton_operator.edges.wire import Listing
+from triton_operator.controller.store import Store, key_of
 
 KEY = ("ns", "demo")
 UID = "uid-of-demo"
@@ -32,8 +31,10 @@ def deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata} | more
 
 
-def listing(version: int, *items: dict[str, Any]) -> Listing:
-    return Listing(items=list(items), resource_version=str(version))
+def looked(store: Store, version: int, *items: dict[str, Any], namespace: str | None = None) -> set[tuple[str, str]]:
+    """Take in a complete list of Deployments, as the periodic look does."""
+    changed = {key for item in items for key in store.observe(None, item)}
+    return changed | store.sweep(names.DEPLOYMENT, namespace, {key_of(item) for item in items}, str(version))
 
 
 def known(store: Store, name: str = "demo-1") -> str | None:
@@ -274,34 +275,34 @@ def test_a_list_removes_what_was_deleted_unseen(store: Store) -> None:
     store.observe("ADDED", deployment(5, name="gone"))
     store.observe("ADDED", deployment(6, name="stays"))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20, deployment(6, name="stays"))) == {KEY}
+    assert looked(store, 20, deployment(6, name="stays")) == {KEY}
     assert (known(store, "gone"), known(store, "stays")) == (None, "6")
 
 
 def test_a_list_keeps_what_was_made_after_it(store: Store) -> None:
     store.saw(deployment(21, name="young"))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20)) == set()
+    assert looked(store, 20) == set()
     assert known(store, "young") == "21"
 
 
 def test_a_list_without_news_changes_nothing(store: Store) -> None:
     store.observe("ADDED", deployment(5))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20, deployment(5))) == set()
+    assert looked(store, 20, deployment(5)) == set()
 
 
 def test_a_list_of_one_namespace_leaves_the_others_alone(store: Store) -> None:
     store.observe("ADDED", deployment(5))
 
-    assert store.replace(names.DEPLOYMENT, "other", listing(20)) == set()
+    assert looked(store, 20, namespace="other") == set()
     assert known(store) == "5"
 
 
 def test_an_event_older_than_a_list_that_does_not_show_the_object_is_dropped(store: Store) -> None:
     store.observe("ADDED", deployment(5))
     store.observe("DELETED", deployment(9))
-    store.replace(names.DEPLOYMENT, None, listing(20))
+    looked(store, 20)
 
     store.saw(deployment(8))
 

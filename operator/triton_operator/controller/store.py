@@ -12,12 +12,16 @@ from triton_operator.api.names import Kind
 from triton_operator.controller.kept import Kept, number, version_of
 from triton_operator.controller.queue import Key
 from triton_operator.edges.kubernetes import Object
-from triton_operator.edges.wire import Listing
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
 """What the store keeps."""
 
 _KIND_OF = {(kind.api_version, kind.kind): kind for kind in KINDS}
+
+
+def key_of(seen: Object) -> Key:
+    """Give an object's namespace and name."""
+    return intern(seen["metadata"].get("namespace", "")), intern(seen["metadata"]["name"])
 
 
 class Store:
@@ -56,7 +60,7 @@ class Store:
             The keys of the services to look at: none when nothing changed that reconciliation reads.
         """
         kind = _kind_of(seen)
-        key = _key_of(seen)
+        key = key_of(seen)
         if event_type == "DELETED":
             last = Kept.of(kind, seen)
             return self._forget(kind, key, last.version, last)
@@ -72,7 +76,7 @@ class Store:
     def saw(self, written: Object) -> None:
         """Take in the answer to a write of our own, so that the next look does not read an older state."""
         kind = _kind_of(written)
-        key = _key_of(written)
+        key = key_of(written)
         if not self._is_stale(kind, key, version_of(written)):
             self._put(kind, key, Kept.of(kind, written))
 
@@ -82,30 +86,13 @@ class Store:
         if known is not None and known.uid == uid:
             self._forget(kind, key, known.version)
 
-    def replace(self, kind: Kind, namespace: str | None, listing: Listing) -> set[Key]:
-        """Take in a complete list: the only thing that shows what was deleted while no watch was open.
-
-        Args:
-            kind: the kind listed.
-            namespace: the namespace listed, or None for all.
-            listing: the list, made with the selectors of the watch.
-
-        Returns:
-            The keys of the services to look at because something had changed unseen.
-        """
-        changed: set[Key] = set()
-        for item in listing.items:
-            changed.update(self.observe(None, item))
-        present = {_key_of(item) for item in listing.items}
-        return changed | self.sweep(kind, namespace, present, listing.resource_version)
-
     def sweep(self, kind: Kind, namespace: str | None, present: Collection[Key], resource_version: str) -> set[Key]:
-        """Forget what a complete list did not show.
+        """Forget what a complete list did not show: only such a list tells what was deleted while no watch was open.
 
         Args:
-            kind: the kind listed.
+            kind: the kind listed, with the selectors of the watch.
             namespace: the namespace listed, or None for all.
-            present: what the list showed.
+            present: what the list showed, all of it taken in or known.
             resource_version: of the list.
 
         Returns:
@@ -170,7 +157,3 @@ def _services(kind: Kind, key: Key, versions: Iterable[Kept | None]) -> tuple[Ke
 
 def _kind_of(seen: Object) -> Kind:
     return _KIND_OF[seen["apiVersion"], seen["kind"]]
-
-
-def _key_of(seen: Object) -> Key:
-    return intern(seen["metadata"].get("namespace", "")), intern(seen["metadata"]["name"])
