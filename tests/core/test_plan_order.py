@@ -18,10 +18,10 @@ def test_a_new_service_gets_its_deployment_before_what_its_pods_need_only_when_t
     assert written(plan)[: plan.pressing] == [
         (names.CONTROLLER_REVISION.kind, revision),
         (names.SERVICE.kind, SERVICE),
-        (names.SERVICE.kind, children.headless_name(SERVICE)),
         (names.DEPLOYMENT.kind, revision),
     ]
     assert written(plan)[plan.pressing :] == [
+        (names.SERVICE.kind, children.headless_name(SERVICE)),
         (names.SERVICE.kind, revision),
         (names.POD_DISRUPTION_BUDGET.kind, revision),
     ]

@@ -68,7 +68,7 @@ async def test_while_others_wait_a_new_service_gets_its_deployment_and_the_rest_
     assert await reconciler.reconcile(key) == 0.0
     children = await services.children("a")
     assert len(children["Deployment"]) == 1
-    assert len(children["Service"]) == 2
+    assert len(children["Service"]) == 1
     assert not children["PodDisruptionBudget"]
     assert (await services.get("a"))["status"]["observedGeneration"] == -1
     assert await reconciler.reconcile(key) != 0.0  # though others still wait

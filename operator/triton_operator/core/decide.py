@@ -125,19 +125,21 @@ def _children(
         (CONTROLLER_REVISION, children.controller_revision(owner, r.name, number=r.number, data=to_data(r)))
         for r in _unkept(world, running)
     ]
-    found += [
-        (SERVICE, children.stable_service(owner, record.serving)),
-        (SERVICE, children.headless_service(owner, record.serving)),
-    ]
-    for revision in sorted(running, key=lambda revision: revision.name in world.fleets):  # new ones first: they grow
-        body = children.deployment(
+    deployments = {
+        revision.name: children.deployment(
             owner,
             revision.name,
             template=revision.template,
             replicas=shares.get(revision.name, 0),
             progress_deadline_seconds=longest(revision, provision_seconds=provision_seconds(world)),
         )
-        found.append((DEPLOYMENT, body))
+        for revision in running
+    }
+    # What is new grows first; traffic moves before anything shrinks.
+    found.append((SERVICE, children.stable_service(owner, record.serving)))
+    found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
+    found.append((SERVICE, children.headless_service(owner, record.serving)))
+    found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
     for revision in running:
         found.append((SERVICE, children.revision_service(owner, revision.name)))
         if spec.pod_disruption_budget.enabled:
