@@ -293,7 +293,7 @@ def test_gpus_of_pods_that_never_became_ready_are_free_within_seconds(
         namespace.apply(service("slow", uri="configmap://slow", gpus=8, suspend=False))
         namespace.until(loads)
         way()
-        # Its own grace period is 45 s, and Triton ignores SIGTERM while it loads.
+        # 10 s to leave the Services; the grace period is 45 s, and Triton as process 1 would ignore SIGTERM.
         namespace.until(lambda: not namespace.listed("pods", selector), seconds=20)
 
 

@@ -22,9 +22,7 @@ GRACE_SECONDS = PRE_STOP_SECONDS + EXIT_TIMEOUT_SECONDS + 15
 # gRPC clients are asked to connect anew this often; gRPC spreads it by ±10 %. It must stay below the preStop sleep,
 # so that a client has left a pod that is going before Triton stops to listen.
 GRPC_CONNECTION_AGE_MILLISECONDS = 8_000
-# Nobody can have sent a request to a Triton that has not started, and it ignores SIGTERM while it loads. Not 0, which
-# would take a pod out of the API while its containers still run.
-UNSTARTED_GRACE_SECONDS = 1
+UNSTARTED_GRACE_SECONDS = 1  # nobody can have sent a request to a Triton that has not started
 LOST_NODE_SECONDS = 60
 PROBE_SECONDS = 5
 
@@ -58,6 +56,8 @@ def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict
     pod: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # As process 1 Triton would ignore SIGTERM until it has loaded, and hold its GPUs for the whole grace period.
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": security,
         "initContainers": [_prepare(spec, settings)],
