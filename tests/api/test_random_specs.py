@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from triton_operator.api.gpu_settings import GpuProfile, GpuSettings
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.revision import render, to_data
@@ -15,7 +16,15 @@ from .random_specs import specs
 
 Json = dict[str, Any]
 
-SETTINGS = Settings(prepareImage="triton-operator:1", prepareImagePullSecrets=("registry",))
+EVERY_LABEL = {
+    f"{name}Label": f"example.com/{name}"
+    for name in ("product", "memory", "mig", "slice", "sharing", "spot", "nodePool")
+}
+SETTINGS = Settings(
+    prepareImage="triton-operator:1",
+    prepareImagePullSecrets=("registry",),
+    gpu=GpuSettings(provider="custom", profile=GpuProfile.model_validate(EVERY_LABEL)),
+)
 OWNER = Owner(name="sample", namespace="default", uid="11111111-1111-4111-8111-111111111111")
 
 

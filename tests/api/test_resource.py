@@ -72,7 +72,7 @@ def test_what_is_left_out_has_its_default_in_the_stored_object(server: ApiServer
             "securityContext": {"readOnlyRootFilesystem": True, "runAsUser": 1000, "fsGroup": 1000},
             "log": {"level": "Info", "format": "ISO8601"},
         },
-        "gpu": {"count": 1, "resourceName": "nvidia.com/gpu"},
+        "gpu": {"count": 1, "sharing": "None", "spot": "Forbid"},
         "replicas": 1,
         "suspend": False,
         "podDisruptionBudget": {"enabled": True},
