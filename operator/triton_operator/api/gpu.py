@@ -16,9 +16,12 @@ Sharing = Literal["None", "TimeSlicing", "MPS"]
 Spot = Literal["Forbid", "Allow", "Require"]
 _ProductName = Annotated[LabelValue, Field(min_length=1)]
 
+# A default of gpu is checked before it is filled in: what has a default may be missing.
+_ONE = "(!has(self.count) || self.count <= 1)"
+_ALONE = "(!has(self.sharing) || self.sharing == 'None')"
 _OTHERS = (
     "!has(self.resourceName) && !has(self.products) && !has(self.minMemory) && !has(self.mig) && !has(self.nodePool)"
-    " && self.sharing == 'None' && self.spot == 'Forbid'"
+    f" && {_ALONE} && (!has(self.spot) || self.spot == 'Forbid')"
 )
 
 
@@ -96,12 +99,12 @@ class Gpu(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                f"self.count > 0 || ({_OTHERS})",
+                f"!has(self.count) || self.count > 0 || ({_OTHERS})",
                 "count 0 runs the model on the CPU: remove the other fields of gpu, or set count to 1 or more",
                 field_path=".count",
             ),
             cel(
-                "!has(self.mig) || self.count <= 1",
+                f"!has(self.mig) || {_ONE}",
                 "with mig a replica gets one slice: set count to 1, and choose a larger slice or more replicas",
                 field_path=".count",
             ),
@@ -121,22 +124,22 @@ class Gpu(ApiModel):
                 field_path=".minMemory",
             ),
             cel(
-                "!has(self.mig) || self.sharing == 'None'",
+                f"!has(self.mig) || {_ALONE}",
                 "a MIG slice is not shared: set sharing to None, or remove mig",
                 field_path=".sharing",
             ),
             cel(
-                "self.sharing == 'None' || self.count <= 1",
+                f"{_ALONE} || {_ONE}",
                 "a replica gets one share of one GPU: set count to 1, or sharing to None",
                 field_path=".count",
             ),
             cel(
-                "self.sharing == 'None' || !has(self.resourceName)",
+                f"{_ALONE} || !has(self.resourceName)",
                 "sharing chooses the resource: remove resourceName, or set sharing to None",
                 field_path=".resourceName",
             ),
             cel(
-                "self.sharing != 'None' || !has(self.products) || self.products.all(p, !p.endsWith('-SHARED'))",
+                f"!{_ALONE} || !has(self.products) || self.products.all(p, !p.endsWith('-SHARED'))",
                 "a product that ends in -SHARED is shared: set sharing to TimeSlicing or MPS, or name another product",
                 field_path=".products",
             ),

@@ -109,8 +109,8 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".runtime.resources",
             ),
             cel(
-                "!has(self.gpu) || !has(self.runtime) || self.gpu.sharing != 'MPS'"
-                " || self.runtime.sharedMemory == '256Mi'",
+                "!has(self.gpu) || !has(self.gpu.sharing) || self.gpu.sharing != 'MPS' || !has(self.runtime)"
+                " || !has(self.runtime.sharedMemory) || self.runtime.sharedMemory == '256Mi'",
                 "with gpu.sharing MPS /dev/shm is that of the node: remove sharedMemory",
                 field_path=".runtime.sharedMemory",
             ),
