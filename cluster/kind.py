@@ -118,6 +118,15 @@ class KindCluster:
         """Give the workers GPUs that exist on paper only."""
         gpus.make_pool(self.kubectl, per_node=per_node)
 
+    def lose_node(self, node: str) -> None:
+        """End a node as a power cut does."""
+        self.engine.run("kill", node)
+
+    def bring_back(self, node: str) -> None:
+        """Start a node again that was lost, and wait until the cluster is whole."""
+        self.engine.run("start", node)
+        self._wait(HEALED_PATIENCE_SECONDS)
+
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""
         diagnosis.collect(self.kubectl, folder)

@@ -58,6 +58,14 @@ class Cluster(Protocol):
         """Give the workers GPUs that exist on paper only."""
         ...
 
+    def lose_node(self, node: str) -> None:
+        """End a node as a power cut does."""
+        ...
+
+    def bring_back(self, node: str) -> None:
+        """Start a node again that was lost."""
+        ...
+
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""
         ...
@@ -94,6 +102,13 @@ class GivenCluster:
 
     def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
         """Nothing: a given cluster's nodes stay as they are."""
+
+    def lose_node(self, node: str) -> None:
+        """Refused: a given cluster's nodes stay as they are."""
+        raise ClusterError(f"{node} is a node of a given cluster: it is not ours to end")
+
+    def bring_back(self, node: str) -> None:
+        """Nothing: no node was lost."""
 
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""

@@ -76,6 +76,12 @@ FULL: Json = {
         "nodePool": "inference",
     },
     "replicas": 3,
+    "rollout": {
+        "strategy": "RollingUpdate",
+        "maxSurgeGPUs": 4,
+        "minAvailable": 2,
+        "provisionTimeoutSeconds": 1800,
+    },
     "suspend": True,
     "podDisruptionBudget": {"enabled": False},
 }

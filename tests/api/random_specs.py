@@ -227,6 +227,11 @@ def _consistent(spec: Json) -> Json:
     runtime = spec.get("runtime", {})
     if spec.get("gpu", {}).get("sharing") == "MPS":
         runtime.pop("sharedMemory", None)
+    rollout = spec.get("rollout", {})
+    if spec.get("gpu", {}).get("count") == 0 or rollout.get("strategy") == "Recreate":
+        rollout.pop("maxSurgeGPUs", None)
+    if rollout.get("strategy") == "Recreate":
+        rollout.pop("minAvailable", None)
     volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]
     if "volumes" in runtime:
         runtime["volumes"] = volumes

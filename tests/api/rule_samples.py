@@ -220,6 +220,21 @@ SAMPLES = [
         [gpu(mig=size) for size in ("1g.5gb", "7g.141gb", "1g.10gb+me")],
     ),
     Sample(
+        "rollout",
+        "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate",
+        [
+            {"gpu": {"count": 1}, "rollout": {"strategy": "Recreate", "maxSurgeGPUs": 0}},
+            {"rollout": {"strategy": "Recreate", "minAvailable": 0}},
+        ],
+        [{"rollout": {"strategy": "Recreate"}}, {"rollout": {"strategy": "RollingUpdate", "minAvailable": 0}}],
+    ),
+    Sample(
+        "rollout",
+        "rollout.maxSurgeGPUs counts GPUs, and spec.gpu.count is 0",
+        [{"gpu": {"count": 0}, "rollout": {"maxSurgeGPUs": 0}}],
+        [{"gpu": {"count": 1}, "rollout": {"maxSurgeGPUs": 0}}, {"gpu": {"count": 0}, "rollout": {"minAvailable": 1}}],
+    ),
+    Sample(
         "gpu.resourceName",
         "resourceName must be an extended resource",
         [

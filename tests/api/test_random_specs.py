@@ -53,7 +53,9 @@ def test_what_admission_takes_makes_a_deployment_that_the_api_server_takes(serve
 
     read = InferenceServiceSpec.model_validate(taken.body["spec"])
     revision = render("sample", read, SETTINGS, number=1)
-    built = deployment(OWNER, revision.name, template=revision.template, replicas=read.replicas)
+    built = deployment(
+        OWNER, revision.name, template=revision.template, replicas=read.replicas, progress_deadline_seconds=1500
+    )
 
     answer = dry_run(server, built, "deployments")
     assert answer.code == 201, answer.body
@@ -79,7 +81,9 @@ def test_the_largest_spec_makes_children_that_can_be_stored(server: ApiServer, o
     revision = render("sample", InferenceServiceSpec.model_validate(taken.body["spec"]), SETTINGS, number=1)
     owner = Owner(name="sample", namespace=own_namespace, uid=OWNER.uid)
     children = {
-        "deployments": deployment(owner, revision.name, template=revision.template, replicas=0),
+        "deployments": deployment(
+            owner, revision.name, template=revision.template, replicas=0, progress_deadline_seconds=1500
+        ),
         "controllerrevisions": controller_revision(owner, revision.name, number=1, data=to_data(revision)),
     }
 

@@ -19,7 +19,7 @@ USED: dict[tuple[Kind, str], set[str]] = {
     (names.INFERENCE_SERVICE, "/status"): {"patch"},
     (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update", "delete"},
     **{(kind, ""): APPLIED for kind in names.CHILD_KINDS if kind != names.CONFIG_MAP},
-    (names.POD, ""): {"list"},
+    (names.POD, ""): {"list", "delete"},
     (names.POD, "/log"): {"get"},
     (names.POD_EVENT, ""): {"list"},
     (names.ENDPOINT_SLICE, ""): {"list"},

@@ -12,7 +12,8 @@ WHOLE = Fleet(wanted=2, pods=2, ready=2)
 
 def pod(uid: str, revision: str, ending: datetime | None = None) -> dict:
     metadata = {"uid": uid, "name": uid, "labels": {"serving.triton-operator.dev/revision": revision}}
-    return {"metadata": metadata | ({"deletionTimestamp": ending.isoformat()} if ending else {})}
+    going = {"deletionTimestamp": ending.isoformat()} if ending else {}
+    return {"metadata": metadata | going, "spec": {"nodeName": "n"}}
 
 
 def service(*, ready: str, observed: int = 3) -> dict:
@@ -39,7 +40,8 @@ def test_pods_are_looked_at_only_while_something_is_under_way(body, fleets, unse
 def test_a_pod_that_is_going_away_counts_until_it_is_stuck() -> None:
     late = NOW - timedelta(seconds=STUCK_SECONDS + 1)
     pods = [pod("a", "r"), pod("b", "r", NOW), pod("c", "r", late), pod("d", "other", NOW)]
-    assert with_pods("r", WHOLE, pods, now=NOW.timestamp()).ending == 1
+    found = with_pods("r", WHOLE, pods, now=NOW.timestamp())
+    assert (found.ending, found.scheduled, found.homeless) == (1, 1, 0)
 
 
 def test_endpoints_are_counted_once_per_pod_and_by_revision() -> None:

@@ -17,7 +17,7 @@ from triton_operator.controller.world import is_unsettled, ready_endpoints
 from triton_operator.core.decide import decide
 from triton_operator.core.record import decode, encode
 from triton_operator.core.revision import from_object
-from triton_operator.core.rollout import surge
+from triton_operator.core.rollout import Room, room_of
 from triton_operator.core.world import Announcement, Fleet, Plan, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
@@ -35,13 +35,16 @@ DOWN_TICKS = 6
 SETTLE_TICKS = 400
 
 
-def spec_of(version: int, *, replicas: int | None = 1, suspend: bool = False) -> InferenceServiceSpec:
-    """A spec that asks for one version of a model."""
+def spec_of(
+    version: int, *, replicas: int | None = 1, suspend: bool = False, rollout: Json | None = None
+) -> InferenceServiceSpec:
+    """A spec that asks for one version of a model; on GPUs if its rollout counts them."""
     return InferenceServiceSpec.model_validate(
         {
             "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version},
-            "gpu": {"count": 0},
+            "gpu": {"count": int("maxSurgeGPUs" in (rollout or {}))},
             "replicas": replicas,
+            "rollout": rollout or {},
             "suspend": suspend,
         }
     )
@@ -49,7 +52,7 @@ def spec_of(version: int, *, replicas: int | None = 1, suspend: bool = False) ->
 
 @dataclass(slots=True)
 class Pod:
-    """One pod; `ready` says whether its probes pass, `ends` when it is gone."""
+    """One pod; `ready` says whether its probes pass, `ends` when it is gone, `placed` since when it has a node."""
 
     name: str
     revision: str
@@ -58,6 +61,7 @@ class Pod:
     ready: bool = False
     down_until: float = 0.0
     ends: float | None = None
+    placed: float | None = None
 
     @property
     def serves(self) -> bool:
@@ -85,6 +89,8 @@ class Cluster:
     broken: frozenset[int] = frozenset()
     final: bool = False
     load_ticks: int = LOAD_TICKS
+    slots: int = 1000
+    """Pods that the nodes have room for, ending ones included."""
     now: float = START
     generation: int = 1
     status: Json = field(default_factory=lambda: {"observedGeneration": -1})
@@ -143,6 +149,13 @@ class Cluster:
     def desired(self) -> int:
         return 0 if self.spec.suspend else 1 if self.spec.replicas is None else self.spec.replicas
 
+    def room(self, desired: int) -> Room:
+        return room_of(self.spec.rollout, desired=desired, gpu_count=self.spec.gpu.count)
+
+    def least(self) -> int:
+        """Ready pods that must have stayed in service lately."""
+        return min(self.room(desired).keep for desired in self.recent(3))
+
     @property
     def selector(self) -> dict[str, str] | None:
         service = self.services.get(SERVICE)
@@ -170,7 +183,16 @@ class Cluster:
         if is_unsettled({"metadata": {"generation": self.generation}, "status": self.status}, fleets.values()):
             pods = tuple(self._pod(pod) for pod in self.pods)
             ending = {name: sum(p.ends is not None for p in self.of(name)) for name in fleets}
-            fleets = {name: replace(fleet, ending=ending[name]) for name, fleet in fleets.items()}
+            living = {name: [p for p in self.of(name) if p.ends is None] for name in fleets}
+            fleets = {
+                name: replace(
+                    fleet,
+                    ending=ending[name],
+                    scheduled=sum(p.placed is not None for p in living[name]),
+                    homeless=sum(p.placed is None for p in living[name]),
+                )
+                for name, fleet in fleets.items()
+            }
             if len(fleets) > 1:
                 slices = [{"endpoints": [{"targetRef": {"uid": pod.name}} for pod in self.endpoints]}]
                 endpoints = ready_endpoints(slices, pods)
@@ -200,6 +222,7 @@ class Cluster:
             pods=pods,
             endpoints=endpoints,
             kinds={},
+            dead=frozenset(),
             problems=(),
             waits=(),
             now=self.now,
@@ -311,9 +334,16 @@ class Cluster:
 
     def _kubelet(self) -> None:
         self.pods = [pod for pod in self.pods if pod.ends is None or pod.ends > self.now]
+        self._place()
         for pod in self.pods:
-            loaded = pod.born + self.load_ticks * TICK <= self.now and pod.down_until <= self.now
+            placed = self.now if pod.placed is None else pod.placed
+            loaded = placed + self.load_ticks * TICK <= self.now and pod.down_until <= self.now
             pod.ready = pod.healthy and loaded and pod.ends is None
+
+    def _place(self) -> None:
+        free = self.slots - sum(pod.placed is not None for pod in self.pods)
+        for pod in [pod for pod in self.pods if pod.placed is None and pod.ends is None][: max(0, free)]:
+            pod.placed = self.now
 
     def _deployments(self) -> None:
         for name, deployment in self.deployments.items():
@@ -325,12 +355,15 @@ class Cluster:
                 self._made += 1
                 healthy = self._version[name] not in self.broken
                 self.pods.append(Pod(f"{name}-{self._made}", name, self.now, healthy))
+                self._place()
             living = [pod for pod in self.of(name) if pod.ends is None]
             deployment.pods, deployment.ready = len(living), sum(pod.ready for pod in living)
             self._check_capacity(before, f"the Deployment {name} was scaled to {deployment.wanted}")
 
     def _end(self, pod: Pod) -> None:
-        if pod.ends is None:
+        if pod.placed is None:  # no kubelet has it: the API server deletes it at once
+            pod.ends, pod.ready = self.now, False
+        elif pod.ends is None:
             pod.ends, pod.ready = self.now + END_TICKS * TICK, False
 
     # What is promised.
@@ -340,9 +373,9 @@ class Cluster:
         return [desired for at, desired in self._wanted if at > self.now - ticks * TICK] + [self.desired]
 
     def _check_capacity(self, before: int, act: str) -> None:
-        """Ready pods in service never fall below desired by the operator's own act."""
+        """Ready pods in service never fall below what must stay by the operator's own act."""
         after = len(self.serving())
-        if self.now >= self.quiet_from and after < min([before, self.seen_serving, *self.recent(3)]):
+        if self.now >= self.quiet_from and after < min(before, self.seen_serving, self.least()):
             raise Violation(f"{self}: {act}: {before} ready pods in service became {after}")
 
     def _check_selector(self, name: str, new: dict[str, str]) -> None:
@@ -352,7 +385,7 @@ class Cluster:
         before, after = self.serving(old), self.serving(new)
         if before and old.get(names.LABEL_REVISION) and new.get(names.LABEL_REVISION):
             raise Violation(f"{self}: the selector of {name} jumped from {old} to {new} while the old one served")
-        if self.now >= self.quiet_from and len(after) < min(len(before), *self.recent(3)):
+        if self.now >= self.quiet_from and len(after) < min(len(before), self.least()):
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
 
     def _check_surge(self, plan: Plan) -> None:
@@ -370,7 +403,7 @@ class Cluster:
         for name in others - {target}:
             living = sum(pod.ends is None for pod in self.of(name))
             total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
-        most = self.desired + surge(self.desired)
+        most = self.desired + self.room(self.desired).surge
         known = self.now >= self.quiet_from and self._looked_at_pods
         if known and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
@@ -391,6 +424,10 @@ class Cluster:
         if pod.ends is not None:
             metadata["deletionTimestamp"] = str(pod.ends)
         status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}]}
+        if pod.placed is None:
+            words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+            homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+            status["conditions"].append(homeless)
         if not pod.healthy:
             said = json.dumps({"reason": "BadConfig" if self.final else "StorageError", "message": "it is broken"})
             ended = {"terminated": {"exitCode": 1, "message": said}}

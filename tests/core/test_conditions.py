@@ -11,7 +11,7 @@ from triton_operator.core.conditions import announcements
 from triton_operator.core.decide import decide
 from triton_operator.core.record import encode
 from triton_operator.core.revision import revision_name
-from triton_operator.core.rollout import PROVISION_SECONDS
+from triton_operator.core.rollout import START_SECONDS
 from triton_operator.core.world import Plan, Problem, World
 
 from .simulator import DOWN_TICKS, LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
@@ -19,7 +19,7 @@ from .simulator import DOWN_TICKS, LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
 Json = dict[str, Any]
 BROKEN = 9
 CONFLICT = Problem("NameConflict", "the Service vision exists and is not this service's")
-LONG_TICKS = int((PROVISION_SECONDS + 600) / TICK) + 5
+LONG_TICKS = int((START_SECONDS + 600) / TICK) + 5
 
 
 def kstatus(generation: int, status: Json) -> str:
@@ -216,6 +216,16 @@ def test_a_rollout_that_gets_on_slowly_is_not_out_of_time() -> None:
     assert cluster.now - began > 3 * LONG_TICKS * TICK
     assert seen == {"False"}
     assert cluster.status["stable"]["version"] == 2
+
+
+def test_what_went_wrong_with_a_pod_that_was_replaced_is_told_until_the_service_is_whole() -> None:
+    cluster = started()
+    evicted = {"reason": "Evicted", "message": "low on memory", "revision": "r", "time": "2026-01-01T00:00:00Z"}
+    world = cluster.world()
+    assert world.record is not None
+    told = decide(replace(world, record=replace(world.record, failure=evicted))).status
+    assert told["lastFailure"] == evicted
+    assert "before: Evicted: low on memory" in next(c for c in told["conditions"] if c["type"] == "Ready")["message"]
 
 
 def test_conditions_keep_the_time_of_their_last_transition() -> None:

@@ -16,6 +16,7 @@ REVISION = "vision-abc"
 FLEET = Fleet(wanted=1, pods=1, ready=0)
 SECRET = "s3cr3t-value"
 KUBELET_KEEPS = 2048
+NOW = 1_767_300_000.0  # 2026-01-01T20:40:00Z
 
 
 def pod(
@@ -27,8 +28,18 @@ def pod(
 ) -> Json:
     labels = {LABEL_SERVICE: "vision", LABEL_REVISION: REVISION}
     return {
-        "metadata": {"name": name, "creationTimestamp": created, "labels": labels} | (metadata or {}),
-        "spec": {"containers": [{"name": CONTAINER_TRITON, "env": [{"name": "TOKEN", "value": SECRET}]}]},
+        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": created, "labels": labels}
+        | (metadata or {}),
+        "spec": {
+            "nodeName": "gpu-7",
+            "containers": [
+                {
+                    "name": CONTAINER_TRITON,
+                    "env": [{"name": "TOKEN", "value": SECRET}],
+                    "startupProbe": {"periodSeconds": 5, "failureThreshold": 120},
+                }
+            ],
+        },
         "status": {"phase": "Pending"} | status,
     }
 
@@ -71,6 +82,14 @@ def said(reason: Reason, message: str) -> str:
     return termination_message(PrepareError(reason, message))
 
 
+def at(clock: str) -> str:
+    return f"2026-01-01T{clock}Z"
+
+
+def unready(*, since: str) -> Json:
+    return {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": at(since)}]}
+
+
 BACK_OFF = waiting("CrashLoopBackOff", "back-off 10s restarting failed container=triton pod=vision-abc-1_models(uid)")
 IMAGE_WORDS = 'failed to pull and unpack image "nvcr.io/nvidia/tritonserver:26.07-py3": not found'
 SCHEDULER_GPU = (
@@ -110,7 +129,7 @@ def unscheduled(message: str) -> Json:
         ),
         pytest.param(unscheduled(SCHEDULER_GPU), "InsufficientGPU", "2 Insufficient nvidia.com/gpu", False, id="GPU"),
         pytest.param(unscheduled(SCHEDULER_CPU), "Unschedulable", "Insufficient cpu", False, id="CPU"),
-        pytest.param(unscheduled(SCHEDULER_CLAIM), "Unschedulable", '"models" not found', False, id="missing claim"),
+        pytest.param(unscheduled(SCHEDULER_CLAIM), "VolumeMissing", '"models" not found', False, id="missing claim"),
         pytest.param(
             init(state=ended(1, message=said(Reason.BAD_LAYOUT, "set spec.model.uri to pvc://models/resnet50"))),
             "BadLayout",
@@ -212,6 +231,52 @@ def unscheduled(message: str) -> Json:
             id="missing ConfigMap of a volume, as the kubelet's event says",
         ),
         pytest.param(
+            main(
+                state={"running": {"startedAt": at("20:10:00")}},
+                lastState=ended(137, startedAt=at("20:00:00"), finishedAt=at("20:10:00"), message="I: loading"),
+            ),
+            "LoadTimeout",
+            "not loaded within 600 s and Triton was ended: raise spec.runtime.loadTimeoutSeconds",
+            False,
+            id="load time-out",
+        ),
+        pytest.param(
+            main(
+                state={"running": {"startedAt": at("20:10:00")}},
+                lastState=ended(137, startedAt=at("20:00:00"), finishedAt=at("20:09:54")),
+            ),
+            "ContainerExited",
+            "code 137: no last words",
+            False,
+            id="killed before the time was out",
+        ),
+        pytest.param(
+            unready(since="20:05:00")
+            | main(
+                state={"running": {"startedAt": at("20:15:00")}},
+                lastState=ended(137, startedAt=at("20:00:00"), finishedAt=at("20:15:00")),
+            ),
+            "ContainerExited",
+            "code 137: no last words",
+            False,
+            id="killed long after it was ready",
+        ),
+        pytest.param(
+            unready(since="20:39:00") | main(state={"running": {"startedAt": at("20:00:00")}}, started=True),
+            "BackendDied",
+            "not been ready for 60 s, though Triton runs and it was ready before",
+            False,
+            id="dead backend",
+        ),
+        pytest.param(
+            unready(since="20:39:59")
+            | main(state={"running": {"startedAt": at("20:00:00")}}, started=True, ready=True),
+            "NodeLost",
+            "node gpu-7 does not report any more",
+            False,
+            id="lost node",
+        ),
+        pytest.param(
             {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": TOO_MANY},
             "UnexpectedAdmissionError",
             "devices unavailable",
@@ -221,7 +286,7 @@ def unscheduled(message: str) -> Json:
     ],
 )
 def test_a_failure_is_told_in_the_words_of_who_noticed_it(status: Json, reason: str, words: str, final: bool) -> None:
-    failure = diagnose(REVISION, FLEET, (pod(status=status),))
+    failure = diagnose(REVISION, FLEET, (pod(status=status),), now=NOW)
     assert failure is not None
     assert (failure.reason, failure.final, failure.pod) == (reason, final, "vision-abc-1")
     assert words in failure.message
@@ -246,7 +311,7 @@ def test_a_failure_is_told_in_the_words_of_who_noticed_it(status: Json, reason: 
     ],
 )
 def test_a_pod_that_merely_starts_has_no_failure(status: Json) -> None:
-    assert diagnose(REVISION, FLEET, (pod(status=status),)) is None
+    assert diagnose(REVISION, FLEET, (pod(status=status),), now=NOW) is None
 
 
 def test_pods_that_are_going_and_pods_of_other_revisions_do_not_count() -> None:
@@ -254,30 +319,30 @@ def test_pods_that_are_going_and_pods_of_other_revisions_do_not_count() -> None:
     going = pod(status=broken, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
     other = pod(status=broken, metadata={"labels": {LABEL_REVISION: "vision-other"}})
     foreign = pod(status=broken, metadata={"labels": None})
-    assert diagnose(REVISION, FLEET, (going, other, foreign)) is None
+    assert diagnose(REVISION, FLEET, (going, other, foreign), now=NOW) is None
 
 
 def test_the_newest_pod_is_told_of() -> None:
     old = pod("old", status=main(state=ended(1, message="old words")), created="2026-01-01T00:00:00Z")
     new = pod("new", status=main(state=ended(1, message="new words")), created="2026-01-02T00:00:00Z")
-    assert (diagnose(REVISION, FLEET, (old, new)) or Failure("", "")).pod == "new"
+    assert (diagnose(REVISION, FLEET, (old, new), now=NOW) or Failure("", "")).pod == "new"
 
 
 def test_an_evicted_pod_does_not_hide_why_its_successor_does_not_start() -> None:
     evicted = pod("a", status=main(state=ended(137)) | {"phase": "Failed", "reason": "Evicted"}, created="2026-01-02")
     pending = pod("b", status=unscheduled(SCHEDULER_GPU), created="2026-01-01")
-    assert (diagnose(REVISION, FLEET, (evicted, pending)) or Failure("", "")).reason == "InsufficientGPU"
+    assert (diagnose(REVISION, FLEET, (evicted, pending), now=NOW) or Failure("", "")).reason == "InsufficientGPU"
 
 
 def test_pods_that_the_api_server_refuses_are_told_of() -> None:
     words = 'pods "vision-abc-1" is forbidden: exceeded quota: gpus'
-    failure = diagnose(REVISION, Fleet(wanted=1, pods=0, ready=0, refused=words), ())
+    failure = diagnose(REVISION, Fleet(wanted=1, pods=0, ready=0, refused=words), (), now=NOW)
     assert failure == Failure("PodsRefused", f"the API server refuses the pods: {words}")
 
 
 def test_every_reason_of_the_init_container_reaches_the_status() -> None:
     for reason in Reason:
-        failure = diagnose(REVISION, FLEET, (pod(status=init(state=ended(1, message=said(reason, "words")))),))
+        failure = diagnose(REVISION, FLEET, (pod(status=init(state=ended(1, message=said(reason, "words")))),), now=NOW)
         assert failure is not None
         assert (failure.reason, failure.message, failure.exit_code) == (reason.value, "words", 1)
 
@@ -372,6 +437,7 @@ def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loo
         return {
             "metadata": {
                 "name": "p",
+                "uid": "u",
                 "labels": {LABEL_REVISION: REVISION},
                 "creationTimestamp": "2026-01-01T00:00:00Z",
             },
@@ -379,22 +445,22 @@ def test_a_container_that_ran_for_months_and_crashes_again_is_not_in_a_crash_loo
         }
 
     fleet = Fleet(wanted=1, pods=1, ready=0)
-    looping = diagnose(REVISION, fleet, (crashed("2026-05-01T09:59:00Z"),))
-    surprised = diagnose(REVISION, fleet, (crashed("2026-01-01T00:00:00Z"),))
+    looping = diagnose(REVISION, fleet, (crashed("2026-05-01T09:59:00Z"),), now=NOW)
+    surprised = diagnose(REVISION, fleet, (crashed("2026-01-01T00:00:00Z"),), now=NOW)
     assert looping is not None
     assert surprised is not None
     assert (looping.final, surprised.final) == (True, False)
 
 
-def test_an_evicted_pod_that_has_been_replaced_is_no_news() -> None:
+def test_an_evicted_pod_is_told_of_although_it_has_been_replaced_by_one_that_merely_starts() -> None:
     def pod(name: str, created: str, **status: str) -> dict:
         labels = {LABEL_REVISION: REVISION}
-        return {"metadata": {"name": name, "labels": labels, "creationTimestamp": created}, "status": status}
+        metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": created}
+        return {"metadata": metadata, "status": status}
 
     corpse = pod("old", "2026-01-01T00:00:00Z", phase="Failed", reason="Evicted", message="low on memory")
     successor = pod("new", "2026-01-02T00:00:00Z", phase="Pending")
     fleet = Fleet(wanted=1, pods=1, ready=0)
-    assert diagnose(REVISION, fleet, (corpse, successor)) is None
-    told = diagnose(REVISION, fleet, (corpse,))
+    told = diagnose(REVISION, fleet, (corpse, successor), now=NOW)  # it is deleted at this look, and never seen again
     assert told is not None
     assert told.reason == "Evicted"

@@ -1,22 +1,26 @@
 """What holds in every history: spec changes, accidents and crashes in any order, at any time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triton_operator.api.names import LABEL_REVISION
+from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.decide import decide
 from triton_operator.core.record import decode
 from triton_operator.core.revision import revision_name
-from triton_operator.core.rollout import PROVISION_SECONDS
+from triton_operator.core.rollout import START_SECONDS
 
 from .simulator import LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
 
+Json = dict[str, Any]
+
 VERSIONS = (1, 2, 3, 4)
 BROKEN = 4
-OUT_OF_TIME_TICKS = int((PROVISION_SECONDS + 600) / TICK) + 10
+OUT_OF_TIME_TICKS = int((START_SECONDS + 600) / TICK) + 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everythi
 ACCIDENTS = ("kill", "vanish", "disturb", "lose record", "wipe status", "restart", "crash", "lag")
 HISTORY = st.lists(steps(*SPEC_CHANGES, *ACCIDENTS), max_size=10)
 CALM = st.lists(steps(*SPEC_CHANGES), max_size=10)
+WITHIN_THE_SAME_GPUS: Json = {"maxSurgeGPUs": 0}
+ROLLOUTS: list[Json] = [
+    {},
+    {"maxSurgeGPUs": 0, "minAvailable": 0},
+    {"maxSurgeGPUs": 2, "minAvailable": 1},
+    {"strategy": "Recreate"},
+]
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -51,13 +62,14 @@ def take(cluster: Cluster, step: Step) -> None:
     version = VERSIONS[number % len(VERSIONS)]
     match step.what:
         case "version":
-            cluster.change(spec_of(version, replicas=spec.replicas, suspend=spec.suspend))
+            cluster.change(spec_of(version, replicas=spec.replicas, suspend=spec.suspend, rollout=rollout_of(spec)))
         case "replicas":
             cluster.change(spec.model_copy(update={"replicas": number}))
         case "suspend" | "resume":
             cluster.change(spec.model_copy(update={"suspend": step.what == "suspend"}))
         case "everything":
-            cluster.change(spec_of(version, replicas=number // 2, suspend=number % 3 == 0))
+            suspend = number % 3 == 0
+            cluster.change(spec_of(version, replicas=number // 2, suspend=suspend, rollout=rollout_of(spec)))
         case "kill" | "vanish" | "disturb":
             pods = [pod for pod in cluster.pods if pod.ends is None]
             if pods and step.what == "disturb":
@@ -78,6 +90,10 @@ def take(cluster: Cluster, step: Step) -> None:
                 cluster.tick(controllers=False)
 
 
+def rollout_of(spec: InferenceServiceSpec) -> Json:
+    return spec.rollout.model_dump(by_alias=True, exclude_unset=True)
+
+
 def assert_settled(cluster: Cluster) -> None:
     target = revision_name(SERVICE, cluster.spec)
     ready = cluster.condition("Ready")
@@ -93,19 +109,26 @@ def assert_settled(cluster: Cluster) -> None:
 
 
 @RELAXED
-@given(history=HISTORY, version=st.sampled_from(VERSIONS[:3]), replicas=st.integers(0, 6))
-def test_a_good_spec_is_realised_at_the_end_of_every_history(history: list[Step], version: int, replicas: int) -> None:
-    cluster = Cluster(spec_of(1, replicas=2), broken=frozenset({BROKEN}))
+@given(
+    history=HISTORY,
+    version=st.sampled_from(VERSIONS[:3]),
+    replicas=st.integers(0, 6),
+    rollout=st.sampled_from(ROLLOUTS),
+)
+def test_a_good_spec_is_realised_at_the_end_of_every_history(
+    history: list[Step], version: int, replicas: int, rollout: Json
+) -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout), broken=frozenset({BROKEN}))
     live(cluster, history)
-    cluster.change(spec_of(version, replicas=replicas))
+    cluster.change(spec_of(version, replicas=replicas, rollout=rollout))
     cluster.settle()
     assert_settled(cluster)
 
 
 @RELAXED
-@given(history=CALM, final=st.booleans())
-def test_no_plan_takes_capacity_away_or_takes_gpus_twice(history: list[Step], final: bool) -> None:
-    cluster = Cluster(spec_of(1, replicas=3), broken=frozenset({BROKEN}), final=final)
+@given(history=CALM, final=st.booleans(), rollout=st.sampled_from([*ROLLOUTS, WITHIN_THE_SAME_GPUS]))
+def test_no_plan_takes_capacity_away_or_takes_gpus_twice(history: list[Step], final: bool, rollout: Json) -> None:
+    cluster = Cluster(spec_of(1, replicas=3, rollout=rollout), broken=frozenset({BROKEN}), final=final)
     cluster.run(LOAD_TICKS + 5)
     live(cluster, history)  # the simulator itself watches over what is promised
     assert cluster.quiet_from <= cluster.now

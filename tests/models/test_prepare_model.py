@@ -267,6 +267,26 @@ def test_a_config_map_without_a_file_of_the_model_is_refused(tmp_path: Path, fil
     assert "no file of the model" in error.message
 
 
+def test_a_python_model_without_its_program_is_refused_before_triton_hangs_on_it(volume: Path, tmp_path: Path) -> None:
+    (volume / "vision" / "resnet50" / "config.pbtxt").write_text('backend: "python"\n')
+    with pytest.raises(PrepareError) as error:
+        place(request_for(volume))
+    assert error.value.reason is Reason.BAD_LAYOUT
+    assert 'pvc://models/vision/resnet50/7 has no "model.py"' in error.value.message
+    assert 'it holds "model.onnx"' in error.value.message
+
+    mount = config_map(tmp_path, {"config.pbtxt": 'backend: "python"', "labels.txt": "cat"})
+    with pytest.raises(PrepareError, match=r'has no "model.py".*default_model_filename'):
+        place(flat_request(mount))
+
+
+def test_a_python_model_may_name_its_program(volume: Path) -> None:
+    model = volume / "vision" / "resnet50"
+    (model / "config.pbtxt").write_text('backend: "python"\ndefault_model_filename: "serve.py"\n')
+    (model / "7" / "serve.py").write_text("")
+    place(request_for(volume))
+
+
 def test_a_config_that_cannot_be_read_is_answered_with_line_and_column(volume: Path) -> None:
     (volume / "vision/resnet50/config.pbtxt").write_text('name: "resnet50"\nmax_batch_size 8\n')
 

@@ -32,7 +32,9 @@ def children_of(name: str) -> list[Json]:
         children.controller_revision(OWNER, revision.name, number=1, data=data),
         children.stable_service(OWNER, (revision.name,)),
         children.headless_service(OWNER, (revision.name, "vision-other")),
-        children.deployment(OWNER, revision.name, template=revision.template, replicas=3),
+        children.deployment(
+            OWNER, revision.name, template=revision.template, replicas=3, progress_deadline_seconds=2100
+        ),
         children.revision_service(OWNER, revision.name),
         children.budget(OWNER, revision.name),
         children.record(OWNER, "{}", "record.json"),

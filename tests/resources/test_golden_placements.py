@@ -130,7 +130,9 @@ def test_placements_are_as_the_golden_files_show_them(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_is_placed_is_what_kubernetes_takes(profile: str, spec: Json) -> None:
     if "refused" not in becomes(profile, spec):
-        body = deployment(OWNER, "vision-a", template=rendered(profile, spec), replicas=1)
+        body = deployment(
+            OWNER, "vision-a", template=rendered(profile, spec), replicas=1, progress_deadline_seconds=1500
+        )
         kubernetes_validate.validate(body, "1.34", strict=True)
 
 

@@ -156,7 +156,11 @@ class Scheduler:
         everything = Settings(prepareImage="operator:1", gpu=GpuSettings.model_validate(settings))
         revision = render("vision", read, everything, number=1)
         body = deployment(
-            Owner("vision", namespace, "none"), revision.name, template=revision.template, replicas=replicas
+            Owner("vision", namespace, "none"),
+            revision.name,
+            template=revision.template,
+            replicas=replicas,
+            progress_deadline_seconds=1500,
         )
         del body["metadata"]["ownerReferences"]  # there is no such owner
         await self._api.apply(body)

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from triton_operator.api.fields import DNS_NAME_PATTERN, ApiModel
 from triton_operator.api.gpu import Gpu
+from triton_operator.api.rollout import Rollout
 from triton_operator.api.runtime import Runtime
 from triton_operator.api.schema import cel, literal, plain, rules
 
@@ -87,6 +88,9 @@ class InferenceServiceSpec(ApiModel):
         description="Pods that serve. Written by kubectl scale and by autoscalers through /scale.",
         json_schema_extra={"format": "int32"},
     )
+    rollout: Rollout = Field(
+        default=Rollout(), description="How a new revision takes over.", json_schema_extra={"default": {}}
+    )
     suspend: bool = Field(
         default=False,
         description="Remove all pods and free their GPUs; Services, revisions and the record stay.",
@@ -113,6 +117,18 @@ class InferenceServiceSpec(ApiModel):
                 " || !has(self.runtime.sharedMemory) || self.runtime.sharedMemory == '256Mi'",
                 "with gpu.sharing MPS /dev/shm is that of the node: remove sharedMemory",
                 field_path=".runtime.sharedMemory",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy != 'Recreate'"
+                " || (!has(self.rollout.maxSurgeGPUs) && !has(self.rollout.minAvailable))",
+                "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate: with Recreate nothing serves"
+                " meanwhile",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || !has(self.rollout.maxSurgeGPUs) || !has(self.gpu) || self.gpu.count > 0",
+                "rollout.maxSurgeGPUs counts GPUs, and spec.gpu.count is 0: leave it out",
+                field_path=".rollout",
             ),
         )
     )

@@ -3,8 +3,9 @@
 Not for: decisions (`core.decide`), nor when to reconcile (`controller.queue`).
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,11 +17,14 @@ from triton_operator.controller.children import Observer, Waits, Writer, refused
 from triton_operator.controller.kinds import KindReader
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
+from triton_operator.controller.vitals import Vitals
 from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
+from triton_operator.core.health import has_started
 from triton_operator.core.record import KEY, encode
-from triton_operator.core.world import Announcement, Plan, Problem, World
+from triton_operator.core.removal import unstarted
+from triton_operator.core.world import Announcement, Plan, Problem, Removal, World
 from triton_operator.edges.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources import children
@@ -29,6 +33,7 @@ from triton_operator.resources.children import Owner
 Json = dict[str, Any]
 
 NOTE_BYTES = 1024
+SEE_OFF_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +69,8 @@ class Reconciler:
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
         self._kinds = KindReader(wake)
+        self._vitals = Vitals(kube, store, settings.watch, wake)
+        self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
         self._wake = wake
         self._clock = clock
         self._instance = instance
@@ -83,9 +90,17 @@ class Reconciler:
         service = self._store.get(names.INFERENCE_SERVICE, key)
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._kinds.forget(key)
-            return None
+            return await self._see_off(key)
         logs.bind(generation=service["metadata"]["generation"])
-        world = await gather(self._kube, self._store, self._settings, self._words, service, now=self._clock())
+        world = await gather(
+            self._kube,
+            self._store,
+            self._settings,
+            self._words,
+            service,
+            dead=self._vitals.dead(key),
+            now=self._clock(),
+        )
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
         problems, waits = await self._carry_out(world, plan)
@@ -96,6 +111,8 @@ class Reconciler:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        self._look_out.cancel()
+        await asyncio.wait({self._look_out})
         await self._kinds.close()
 
     async def _carry_out(self, world: World, plan: Plan) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
@@ -124,7 +141,28 @@ class Reconciler:
             for kind, name in plan.surplus:
                 if problem := await self._remove(kind, (world.namespace, name)):
                     problems.append(problem)
+        await self._end(world.namespace, plan.removals)
         return tuple(problems), tuple(waits)
+
+    async def _end(self, namespace: str, removals: Iterable[Removal]) -> None:
+        for pod in removals:
+            try:
+                await self._kube.delete(
+                    names.POD, namespace=namespace, name=pod.name, uid=pod.uid, grace_seconds=pod.grace_seconds
+                )
+            except (Conflict, Forbidden, Invalid) as error:
+                _log.warning("pod %s cannot be deleted, though %s: %s", pod.name, pod.why, error)
+            else:
+                _log.info("deleted pod %s: %s", pod.name, pod.why)
+
+    async def _see_off(self, key: Key) -> float | None:
+        """Free the GPUs of a deleted service's pods that were still loading; Kubernetes would wait out their grace."""
+        namespace, name = key
+        selector = f"{names.LABEL_SERVICE}={name},{names.LABEL_MANAGED_BY}={names.OPERATOR}"
+        pods = await self._kube.list(names.POD, namespace=namespace, label_selector=selector)
+        await self._end(namespace, unstarted(pods))
+        coming = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not has_started(pod)]
+        return SEE_OFF_SECONDS if coming else None
 
     async def _remove(self, kind: names.Kind, key: Key) -> Problem | None:
         live = self._store.get(kind, key)

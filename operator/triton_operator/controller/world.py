@@ -16,7 +16,7 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
-from triton_operator.core.health import is_unschedulable
+from triton_operator.core.health import is_over, is_unschedulable
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
@@ -28,7 +28,9 @@ Json = dict[str, Any]
 STUCK_SECONDS = 60.0
 
 
-async def gather(kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, now: float) -> World:
+async def gather(
+    kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, dead: frozenset[str], now: float
+) -> World:
     """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
 
     Args:
@@ -37,6 +39,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         settings: the operator's settings.
         words: reads what the pods' status leaves out.
         service: the InferenceService.
+        dead: uids of its pods that execute nothing any more.
         now: seconds since the epoch.
 
     Returns:
@@ -51,7 +54,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
     fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
-    if is_unsettled(service, fleets.values()):
+    if dead or is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
         fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
@@ -77,6 +80,7 @@ async def gather(kube: Kube, store: Store, settings: Settings, words: Words, ser
         pods=pods,
         endpoints=endpoints,
         kinds={},
+        dead=dead,
         problems=(),
         waits=(),
         now=now,
@@ -142,8 +146,13 @@ def _fleet(deployment: Json) -> Fleet:
 
 def _with_pods(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float) -> Fleet:
     own = [p for p in pods if p["metadata"]["labels"].get(names.LABEL_REVISION) == revision]
-    homeless = sum("deletionTimestamp" not in pod["metadata"] and is_unschedulable(pod) for pod in own)
-    return replace(fleet, ending=sum(_is_ending(pod, now=now) for pod in own), homeless=homeless)
+    alive = [pod for pod in own if "deletionTimestamp" not in pod["metadata"] and not is_over(pod)]
+    return replace(
+        fleet,
+        ending=sum(_is_ending(pod, now=now) for pod in own),
+        scheduled=sum("nodeName" in pod["spec"] for pod in alive),
+        homeless=sum(is_unschedulable(pod) for pod in alive),
+    )
 
 
 def _is_ending(pod: Json, *, now: float) -> bool:

@@ -14,7 +14,7 @@ from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, 
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, SERVES_ON_CPU, STALLED, SUSPENDED
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision
-from triton_operator.core.rollout import NOTHING, deadline
+from triton_operator.core.rollout import NOTHING, Room, deadline, provision_seconds
 from triton_operator.core.world import Announcement, Failure, Fleet, World
 from triton_operator.resources.children import headless_name
 
@@ -31,6 +31,7 @@ class Situation:
         record: the record after this look.
         target: the revision that the spec asks for.
         desired: pods wanted in all.
+        room: the room of the rollout.
         failure: what is wrong with the target, or None.
         refusal: why the spec cannot be carried out, as reason and message, or None.
     """
@@ -39,6 +40,7 @@ class Situation:
     record: Record
     target: Revision
     desired: int
+    room: Room
     failure: Failure | None
     refusal: tuple[str, str] | None
 
@@ -76,14 +78,17 @@ def ready(s: Situation) -> Verdict:
         return "True", "Serving", f"{_pods(s.desired)} of revision {name} serve version {s.target.version}"
     if s.failure and s.failure.final:
         return "False", s.failure.reason, s.failure.message
-    if s.world.now >= deadline(s.record, s.target) and s.record.started and not _whole(s):
-        words = f": {s.failure.message}" if s.failure else ""
+    if s.room.is_shut(s.desired) and not _whole(s) and s.pods > fleet.pods:
+        return "False", "RecreateNeeded", _shut(s)
+    why = _why(s)
+    provision = provision_seconds(s.world)
+    if s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started and not _whole(s):
+        within = "loaded in time" if s.record.placed else f"placed on nodes within {provision} s"
         reason = s.failure.reason if s.failure else "DeadlineExceeded"
-        return "False", reason, f"revision {name} is not ready after its time has run out{words}"
+        return "False", reason, f"not all pods of revision {name} were {within}{why}"
     if s.record.resuming:
         return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
     progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
-    why = f"; {s.failure.reason}: {s.failure.message}" if s.failure else ""
     if s.record.stable is None:
         return "Unknown", "Loading", progress + why
     if s.record.stable != name:
@@ -91,6 +96,35 @@ def ready(s: Situation) -> Verdict:
     if fleet.ready < s.desired:
         return "Unknown", "PodsNotReady", progress + why
     return "Unknown", "Scaling", f"{s.pods} pods exist, {s.desired} are wanted"
+
+
+def _shut(s: Situation) -> str:
+    """Say why a rollout cannot begin, and what to change."""
+    count = s.target.gpu_count
+    return (
+        f"{s.record.stable} serves on: rollout.maxSurgeGPUs has no room for a further pod, and {_pods(s.room.keep)}"
+        f" must stay. Set rollout.strategy to Recreate, rollout.maxSurgeGPUs to {count} or more, or"
+        f" rollout.minAvailable to {s.desired - 1}"
+    )
+
+
+def _why(s: Situation) -> str:
+    """Tell what is wrong, or went wrong last with pods that have since been replaced."""
+    if s.failure:
+        return f"; {s.failure.reason}: {s.failure.message}{_remedy(s)}"
+    last = s.record.failure
+    return f"; before: {last['reason']}: {last['message']}" if last else ""
+
+
+def _remedy(s: Situation) -> str:
+    """Tell how an update gets on that lacks GPUs for its surge."""
+    surging = s.room.surge and s.record.stable not in (None, s.target.name)
+    short = s.failure is not None and s.failure.reason in {"InsufficientGPU", "PodsRefused"}
+    if not (surging and short and s.target.gpu_count):
+        return ""
+    if s.desired == 1:
+        return ". rollout.strategy: Recreate updates on the GPUs there are, and nothing serves meanwhile"
+    return ". rollout.maxSurgeGPUs: 0 updates pod by pod on the GPUs there are"
 
 
 def _whole(s: Situation) -> bool:

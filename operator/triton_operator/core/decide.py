@@ -21,8 +21,21 @@ from triton_operator.core.conditions import Situation, announcements, ready, sta
 from triton_operator.core.health import diagnose
 from triton_operator.core.placement import Unplaceable
 from triton_operator.core.record import Record
+from triton_operator.core.removal import removals
 from triton_operator.core.revision import Revision, render, revision_name, to_data
-from triton_operator.core.rollout import NOTHING, advance, aim, deadline, recover, share_out, timed
+from triton_operator.core.rollout import (
+    NOTHING,
+    Room,
+    advance,
+    aim,
+    deadline,
+    longest,
+    provision_seconds,
+    recover,
+    room_of,
+    share_out,
+    timed,
+)
 from triton_operator.core.world import Announcement, Failure, Plan, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
@@ -60,26 +73,33 @@ def decide(world: World) -> Plan:
         return _left_alone(world, *placed)
     desired = 0 if spec.suspend else spec.replicas
     record = aim(world, record, target.name, suspended=spec.suspend)
-    shares = _shares(world, record, target.name, desired)
+    room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
+    shares = _shares(world, record, target.name, desired, room)
     record = advance(world, record, target.name, desired=desired, shares=shares)
     fleet = world.fleets.get(target.name, NOTHING)
-    failure = diagnose(target.name, fleet, world.pods or ()) if fleet.ready < desired or fleet.refused else None
-    record = replace(record, failure=_remembered(world, record, target, failure, settled=fleet.ready >= desired))
+    pods = world.pods or ()
+    ill = fleet.ready < desired or fleet.refused or world.dead
+    failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
+    settled = fleet.ready >= desired and not world.dead
+    record = replace(record, failure=_remembered(world, record, target, failure, settled=settled))
     situation = Situation(
         world=world,
         record=record,
         target=target,
         desired=desired,
+        room=room,
         failure=failure,
         refusal=refusal,
     )
-    record = timed(world, record, target.name, settled=ready(situation)[0] == "True")
+    wanted = shares[record.stable if record.resuming and record.stable in shares else target.name]
+    record = timed(world, record, target.name, wanted=wanted, settled=ready(situation)[0] == "True")
     situation = replace(situation, record=record)
     built = status(situation)
     return Plan(
         record=record,
         children=_children(world, spec, target, record, shares),
         surplus=_surplus(world, spec, target, record, shares),
+        removals=removals(pods, world.fleets, dead=world.dead, now=world.now),
         status=built,
         announcements=announcements(world.status, built),
         look_again=_look_again(world, record, target, built),
@@ -96,14 +116,14 @@ def _placed(world: World, spec: InferenceServiceSpec) -> Revision | tuple[str, s
         return error.reason, str(error)
 
 
-def _shares(world: World, record: Record, target: str, desired: int) -> dict[str, int]:
+def _shares(world: World, record: Record, target: str, desired: int, room: Room) -> dict[str, int]:
     if record.suspended:
         return dict.fromkeys({*world.fleets, target}, 0)
     if record.resuming and record.stable is not None and record.stable in world.revisions:
         return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
     able = world.fleets.get(target, NOTHING).ready
     arrived = min(able, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
-    return share_out(target, desired=desired, stable=record.stable, fleets=world.fleets, arrived=arrived)
+    return share_out(target, desired=desired, room=room, stable=record.stable, fleets=world.fleets, arrived=arrived)
 
 
 def _children(
@@ -121,7 +141,11 @@ def _children(
     ]
     for revision in running:
         body = children.deployment(
-            owner, revision.name, template=revision.template, replicas=shares.get(revision.name, 0)
+            owner,
+            revision.name,
+            template=revision.template,
+            replicas=shares.get(revision.name, 0),
+            progress_deadline_seconds=longest(revision, provision_seconds=provision_seconds(world)),
         )
         found += [(DEPLOYMENT, body), (SERVICE, children.revision_service(owner, revision.name))]
         if spec.pod_disruption_budget.enabled:
@@ -205,7 +229,7 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
     # What has waited for long is looked at less often; that pods become ready is told by an event at once.
     waited = world.now - record.started if record.started else 0.0
     pause = min(WAITING_MOST_SECONDS, max(WAITING_SECONDS, waited / 10))
-    until = deadline(record, target) - world.now
+    until = deadline(record, target, provision_seconds=provision_seconds(world)) - world.now
     return min(pause, until) if until > 0 else pause
 
 

@@ -19,10 +19,19 @@ Json = dict[str, Any]
 MESSAGE_LENGTH = 1024
 # After this many restarts, a bit over a minute, nobody should wait any longer; the kubelet goes on trying.
 CRASHES = 3
+DEAD_SECONDS = 60
 BRIEF_SECONDS = 600
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 # Reasons of the init container that no further try can change; `models.failure` has them all.
 _FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "Unreadable"}
+_KILLED = {137, 143}  # by SIGKILL, by SIGTERM
+_SCHEDULER = ((r"persistentvolumeclaim \"", "VolumeMissing"), (r"Insufficient \S*/\S+", "InsufficientGPU"))
+_REPLACED = "Triton does not restart a backend that has died, so the pod is replaced"
+_UNREADY = (
+    f"the version of the model has not been ready for {DEAD_SECONDS} s, though Triton runs and it was ready before:"
+    f" {_REPLACED}"
+)
+_IDLE = f"Triton calls the model ready, but every request fails in its backend and none is executed: {_REPLACED}"
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 # Triton writes `E1122 21:06:56.129006 18592 model_lifecycle.cc:642] "…"` in its own format and
@@ -37,27 +46,44 @@ _CAUSES_TOLD = 4
 _CAUSE_LENGTH = 500
 
 
-def diagnose(revision: str, fleet: Fleet, pods: tuple[Json, ...]) -> Failure | None:
+def diagnose(
+    revision: str, fleet: Fleet, pods: tuple[Json, ...], *, dead: frozenset[str] = frozenset(), now: float
+) -> Failure | None:
     """Say what is wrong with a revision.
 
     Args:
         revision: name of the revision.
         fleet: its Deployment.
         pods: the pods of the service.
+        dead: uids of those that are ready and execute nothing any more.
+        now: seconds since the epoch.
 
     Returns:
         The failure, or None if its pods are ready, or merely starting.
     """
     own = [p for p in pods if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision]
     own = [p for p in own if "deletionTimestamp" not in p["metadata"]]
-    alive = max((_created(p) for p in own if not _is_over(p)), default="")
-    own = [p for p in own if not _is_over(p) or _created(p) > alive]  # what has been replaced is no news
     for check in CHECKS:
         for pod in sorted(own, key=_created, reverse=True):
             if not is_ready(pod) and (failure := check(pod)):
                 return failure
+    for pod in own:
+        if is_dead(pod, now=now):
+            return _failure(pod, "BackendDied", _UNREADY)
+        if pod["metadata"]["uid"] in dead:
+            return _failure(pod, "BackendDied", _IDLE)
     if fleet.refused:
         return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}")
+    return None
+
+
+def _node(pod: Json) -> Failure | None:
+    """The node does not report any more: the pod was called not ready for it, while its containers last were."""
+    ready = _condition(pod, "Ready") or {}
+    containers = _listed(pod, "containerStatuses")
+    if ready.get("status") == "False" and containers and all(c.get("ready") for c in containers):
+        node = pod.get("spec", {}).get("nodeName", "?")
+        return _failure(pod, "NodeLost", f"node {node} does not report any more: {pod['metadata']['name']} ran there")
     return None
 
 
@@ -106,9 +132,15 @@ def _exit(pod: Json) -> Failure | None:
     """Triton has exited: its last words say why."""
     for status in _listed(pod, "containerStatuses"):
         ended = _ended(status)
-        if _has_failed(ended) and not _is_over(pod):
+        if _has_failed(ended) and not is_over(pod):
             words = last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
             code = ended.get("exitCode")
+            if (seconds := _load_timeout(pod, status, ended)) is not None:
+                message = (
+                    f"the model was not loaded within {seconds} s and Triton was ended: raise"
+                    f" spec.runtime.loadTimeoutSeconds if it needs longer; its last words: {words}"
+                )
+                return _failure(pod, "LoadTimeout", message, exit_code=code)
             message = f"container {status['name']} exited with code {code}: {words}"
             looping = status.get("restartCount", 0) >= CRASHES and _ran_briefly(ended)
             return _failure(pod, "ContainerExited", message, exit_code=code, final=looping)
@@ -125,9 +157,30 @@ def _scheduling(pod: Json) -> Failure | None:
     """No node takes the pod, in the scheduler's words."""
     if is_unschedulable(pod):
         message = (_condition(pod, "PodScheduled") or {}).get("message", "")
-        reason = "InsufficientGPU" if re.search(r"Insufficient \S*/\S+", message) else "Unschedulable"
+        reason = next((reason for pattern, reason in _SCHEDULER if re.search(pattern, message)), "Unschedulable")
         return _failure(pod, reason, message or "no node takes the pod")
     return None
+
+
+def _load_timeout(pod: Json, container: Json, ended: Json) -> int | None:
+    """Give the time that a run had to load, in seconds, if it was ended for having used it up; else None."""
+    probes = [
+        c.get("startupProbe") for c in pod.get("spec", {}).get("containers", []) if c["name"] == container["name"]
+    ]
+    probe = probes[0] if probes else None
+    if not probe or ended.get("exitCode") not in _KILLED or _was_ready(pod, ended):
+        return None
+    period, allowed = int(probe["periodSeconds"]), int(probe["periodSeconds"]) * int(probe["failureThreshold"])
+    ran = _time(ended.get("finishedAt")) - _time(ended.get("startedAt"))
+    return allowed if ran >= allowed - period else None  # the kubelet's first probe comes at once
+
+
+def _time(text: str | None) -> float:
+    """Read a time of Kubernetes, in seconds since the epoch; 0 if there is none."""
+    try:
+        return datetime.fromisoformat(text or "").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _created(pod: Json) -> str:
@@ -136,11 +189,7 @@ def _created(pod: Json) -> str:
 
 def _ran_briefly(ended: Json) -> bool:
     """Say whether a run was short: after a long one the kubelet, too, begins to count anew."""
-    try:
-        begun, over = (datetime.fromisoformat(ended[at]) for at in ("startedAt", "finishedAt"))
-    except (KeyError, TypeError, ValueError):
-        return True
-    return (over - begun).total_seconds() < BRIEF_SECONDS
+    return _time(ended.get("finishedAt")) - _time(ended.get("startedAt")) < BRIEF_SECONDS
 
 
 def _blocked(pod: Json) -> Failure | None:
@@ -157,13 +206,14 @@ def _blocked(pod: Json) -> Failure | None:
 def _ending(pod: Json) -> Failure | None:
     """The kubelet or the control plane ended the pod: eviction, a lost node, a refused admission."""
     status = pod.get("status", {})
-    if _is_over(pod):
+    if is_over(pod):
         return _failure(pod, status["reason"], status.get("message") or status["reason"])
     return None
 
 
 # In this order: what explains the others comes first.
 CHECKS: tuple[Callable[[Json], Failure | None], ...] = (
+    _node,
     _preparation,
     _image,
     _configuration,
@@ -222,10 +272,40 @@ def _has_failed(ended: Json | None) -> TypeGuard[Json]:
     return ended is not None and bool(ended.get("exitCode") or ended.get("reason") == "Error")
 
 
-def _is_over(pod: Json) -> bool:
-    """Say whether the kubelet or the control plane has given the pod up, which explains how its containers ended."""
+def is_over(pod: Json) -> bool:
+    """Say whether the kubelet or the control plane has given a pod up, which explains how its containers ended."""
     status = pod.get("status") or {}
     return status.get("phase") == "Failed" and bool(status.get("reason"))
+
+
+def has_started(pod: Json) -> bool:
+    """Say whether Triton has opened its ports in a pod: before that nobody can have sent it a request."""
+    return any(c["name"] == CONTAINER_TRITON and c.get("started") for c in _listed(pod, "containerStatuses"))
+
+
+def is_dead(pod: Json, *, now: float) -> bool:
+    """Say whether Triton runs on in a pod, but no longer serves the version that it did serve.
+
+    Triton never restarts a backend that has died.
+
+    Args:
+        pod: the pod.
+        now: seconds since the epoch.
+    """
+    condition = _condition(pod, "Ready") or {}
+    if condition.get("status") != "False" or not has_started(pod):
+        return False
+    (running,) = (
+        c.get("state", {}).get("running") for c in _listed(pod, "containerStatuses") if c["name"] == CONTAINER_TRITON
+    )
+    since = _time(condition.get("lastTransitionTime"))
+    return bool(running) and _was_ready(pod, running) and now - since >= DEAD_SECONDS
+
+
+def _was_ready(pod: Json, run: Json) -> bool:
+    """Say whether a pod was ready in a run of a container: its readiness has changed after that run began."""
+    changed = _time((_condition(pod, "Ready") or {}).get("lastTransitionTime"))
+    return changed > _time(run.get("startedAt")) > 0
 
 
 def is_ready(pod: Json) -> bool:

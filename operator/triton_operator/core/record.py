@@ -24,6 +24,7 @@ class Record:
         serving: revisions whose pods are in the Service; more than one while one takes over from another.
         target: the revision that the spec asked for at the last look.
         started: when the work under way began or last got on, in seconds since the epoch; 0 while there is none.
+        placed: since when all its pods have had nodes; 0 while they have not.
         progress: the most pods of the target that have been ready since that work began.
         suspended: whether the service was suspended at the last look.
         resuming: whether stable is being brought back before the target goes on.
@@ -35,6 +36,7 @@ class Record:
     serving: tuple[str, ...] = ()
     target: str | None = None
     started: float = 0.0
+    placed: float = 0.0
     progress: int = 0
     suspended: bool = False
     resuming: bool = False
@@ -68,6 +70,7 @@ def decode(text: str) -> Record | None:
             serving=_names(record.serving),
             target=_name(record.target),
             started=_time(record.started),
+            placed=_time(record.placed),
             progress=int(record.progress),
             suspended=bool(record.suspended),
             resuming=bool(record.resuming),

@@ -1,42 +1,96 @@
 """Which revision serves, and how many pods each has, while one revision takes over from another.
 
-The order is always: grow, verify ready, move traffic, verify, shrink, delete. Capacity never falls below what is wanted
-unless the pods themselves fail, and at most `surge` pods more than wanted exist, pods of the target that are on their
-way out not counted.
+The order is always: grow, verify ready, move traffic, verify, shrink, delete. Ready pods never fall below what the room
+of the rollout asks for unless the pods themselves fail, and at most its surge of pods more than wanted exist, pods of
+the target that are on their way out not counted. Without a surge room comes first from the revision that serves.
 Not for: how the pods look; that is `resources`.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision
 from triton_operator.core.world import Fleet, World
 
-# What a node, an image and a volume may take before a pod starts to load, beside its own load time-out.
-PROVISION_SECONDS = 600
+# What images, volumes and the preparation of the model may take once a pod has a node, before Triton begins to load.
+START_SECONDS = 600
 NOTHING = Fleet(wanted=0, pods=0, ready=0)
 
 
-def surge(desired: int) -> int:
-    """Say how many pods more than desired may exist during a rollout: a quarter, at least one."""
-    return max(1, math.ceil(desired / 4))
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The room in which a rollout moves.
+
+    Attributes:
+        surge: pods more than wanted that may exist.
+        keep: ready pods that must stay in service.
+        apart: whether all other pods must have ended before one of the target begins.
+    """
+
+    surge: int
+    keep: int
+    apart: bool = False
+
+    def is_shut(self, desired: int) -> bool:
+        """Say whether no pod may come before one has left, and none may leave."""
+        return not self.surge and 0 < desired <= self.keep
 
 
-def deadline(record: Record, revision: Revision) -> float:
-    """Say by when a revision should be ready, or at least have one more ready pod, in seconds since the epoch."""
-    return record.started + PROVISION_SECONDS + revision.load_timeout_seconds
+def room_of(rollout: Rollout, *, desired: int, gpu_count: int) -> Room:
+    """Work out the room of a rollout.
+
+    Args:
+        rollout: what the spec says.
+        desired: pods wanted in all, 0 or more.
+        gpu_count: GPUs of one pod of the target; 0 for the CPU.
+
+    Returns:
+        The room: by default a surge of a quarter of the pods, at least one, and no pod less than wanted; without a
+        surge one pod less, but at least one.
+    """
+    if rollout.strategy == "Recreate":
+        return Room(surge=0, keep=0, apart=True)
+    surge = max(1, math.ceil(desired / 4))
+    if rollout.max_surge_gpus is not None and gpu_count:
+        surge = rollout.max_surge_gpus // gpu_count
+    keep = rollout.min_available
+    if keep is None:
+        keep = desired if surge else max(1, desired - 1)
+    return Room(surge=surge, keep=min(keep, desired))
+
+
+def longest(revision: Revision, *, provision_seconds: int) -> int:
+    """Say how many seconds a revision may take in all to get one more pod ready."""
+    return provision_seconds + START_SECONDS + revision.load_timeout_seconds
+
+
+def deadline(record: Record, revision: Revision, *, provision_seconds: int) -> float:
+    """Say by when a revision should be ready, or at least have one more ready pod, in seconds since the epoch.
+
+    Args:
+        record: knows when the work began, and since when its pods have nodes.
+        revision: the revision.
+        provision_seconds: how long pods may wait for nodes.
+    """
+    if not record.placed:
+        return record.started + provision_seconds
+    # Pods that lose their nodes again and again, or crash in turn, do not get more time by that.
+    most = record.started + longest(revision, provision_seconds=provision_seconds)
+    return min(most, record.placed + START_SECONDS + revision.load_timeout_seconds)
 
 
 def share_out(
-    target: str, *, desired: int, stable: str | None, fleets: Mapping[str, Fleet], arrived: int
+    target: str, *, desired: int, room: Room, stable: str | None, fleets: Mapping[str, Fleet], arrived: int
 ) -> dict[str, int]:
     """Share the wanted pods out among the revisions while one takes over.
 
     Args:
         target: the revision to get to.
         desired: pods wanted in all, 0 or more.
+        room: the room of the rollout.
         stable: the revision that served before, or the target itself, or None.
         fleets: what every revision has now.
         arrived: pods of the target that are ready and verified in the Service.
@@ -45,7 +99,7 @@ def share_out(
         The replicas of every revision in `fleets` and of the target.
     """
     others = {name: fleet for name, fleet in fleets.items() if name != target}
-    kept = max(0, desired - arrived)
+    kept = max(0, room.keep - arrived)
     shares = dict.fromkeys(others, 0)
     stable_ready = others[stable].ready if stable in others else 0
     rest = max(0, kept - stable_ready)
@@ -60,7 +114,8 @@ def share_out(
         broken = max(0, others[stable].pods - others[stable].ready)
         shares[stable] = max(0, shares[stable] - min(fleet.homeless, broken))
     occupied = sum(max(shares[name], fleet.pods) + fleet.ending for name, fleet in others.items())
-    shares[target] = min(desired, max(fleet.ready, desired + surge(desired) - occupied))
+    free = 0 if room.apart and occupied else desired + room.surge - occupied
+    shares[target] = min(desired, max(fleet.ready, free))
     return shares
 
 
@@ -99,10 +154,10 @@ def aim(world: World, record: Record, target: str, *, suspended: bool) -> Record
         The record to work with.
     """
     if record.target != target:
-        record = replace(record, target=target, started=world.now, progress=0, failure=None, resuming=False)
+        record = replace(record, target=target, started=world.now, placed=0.0, progress=0, failure=None, resuming=False)
     if record.suspended and not suspended:
         behind = record.stable is not None and record.stable != target
-        record = replace(record, started=world.now, progress=0, resuming=behind, failure=None)
+        record = replace(record, started=world.now, placed=0.0, progress=0, resuming=behind, failure=None)
     return replace(record, suspended=suspended)
 
 
@@ -146,27 +201,39 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
     return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, started=started, kinds=kinds)
 
 
-def timed(world: World, record: Record, target: str, *, settled: bool) -> Record:
-    """Keep the time from which the deadline counts: a target that gets on, however slowly, has not failed.
+def timed(world: World, record: Record, target: str, *, wanted: int, settled: bool) -> Record:
+    """Keep the times from which the deadline counts: a target that gets on, however slowly, has not failed.
 
     Args:
         world: the world.
         record: the record so far.
         target: the revision to get to.
+        wanted: pods that the target is to have now.
         settled: whether all is as the spec asks.
 
     Returns:
-        The record with its time; it changes only when work begins or ends, or when more pods are ready than before.
+        The record with its times; they change only when work begins or ends, when more pods are ready than before, and
+        when all pods that are wanted now have got nodes, or have lost them.
     """
-    ready = world.fleets.get(target, NOTHING).ready
     if settled:
-        return replace(record, started=0.0, progress=0)
-    if record.resuming:
-        return record
+        return replace(record, started=0.0, placed=0.0, progress=0)
+    if record.resuming and record.stable is not None:
+        return _placed(world, record, record.stable, wanted)
+    fleet = world.fleets.get(target, NOTHING)
+    if not record.started or fleet.ready > record.progress:
+        record = replace(record, started=world.now, placed=0.0, progress=fleet.ready)
     # Without a Deployment, as long as its name is taken, no time runs; it is noted now and then, not at each look.
-    unborn = target not in world.fleets and world.now >= record.started + PROVISION_SECONDS
-    if not record.started or ready > record.progress or unborn:
-        return replace(record, started=world.now, progress=ready)
+    if target not in world.fleets and world.now >= record.started + provision_seconds(world) / 2:
+        record = replace(record, started=world.now)
+    return _placed(world, record, target, wanted)
+
+
+def _placed(world: World, record: Record, name: str, wanted: int) -> Record:
+    fleet = world.fleets.get(name, NOTHING)
+    if fleet.homeless:
+        return replace(record, placed=0.0)
+    if not record.placed and fleet.scheduled and fleet.scheduled >= wanted:
+        return replace(record, placed=world.now)
     return record
 
 
@@ -179,4 +246,10 @@ def _is_back(world: World, record: Record, desired: int) -> bool:
     if stable is None or stable not in world.revisions:
         return True
     ready = world.fleets.get(stable, NOTHING).ready
-    return ready >= desired or world.now >= deadline(record, world.revisions[stable])
+    until = deadline(record, world.revisions[stable], provision_seconds=provision_seconds(world))
+    return ready >= desired or world.now >= until
+
+
+def provision_seconds(world: World) -> int:
+    """Say how long pods of a service may wait for nodes."""
+    return (world.spec.rollout if world.spec else Rollout()).provision_timeout_seconds

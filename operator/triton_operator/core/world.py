@@ -25,6 +25,7 @@ class Fleet:
         pods: pods that it has, those that are going away excepted.
         ready: pods that are ready.
         ending: pods that are going away, as far as pods were looked at; they still hold their GPUs.
+        scheduled: pods that have a node, as far as pods were looked at.
         homeless: pods that no node takes, as far as pods were looked at.
         refused: why pods cannot be created, in the API server's words, or None.
     """
@@ -33,6 +34,7 @@ class Fleet:
     pods: int
     ready: int
     ending: int = 0
+    scheduled: int = 0
     homeless: int = 0
     refused: str | None = None
 
@@ -71,6 +73,7 @@ class World:
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         kinds: for each revision, the instance kinds read back from Triton in this reconcile.
+        dead: uids of pods that call themselves ready and execute nothing any more.
         problems: why children could not be written in this reconcile.
         waits: whose end was waited for in this reconcile before children could be written.
         now: seconds since the epoch.
@@ -92,6 +95,7 @@ class World:
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
     kinds: Mapping[str, frozenset[str]]
+    dead: frozenset[str]
     problems: tuple[Problem, ...]
     waits: tuple[str, ...]
     now: float
@@ -107,6 +111,23 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """A pod to delete.
+
+    Attributes:
+        name: its name.
+        uid: only this very pod.
+        grace_seconds: time for it to end, or None for its own.
+        why: one sentence for the log.
+    """
+
+    name: str
+    uid: str
+    grace_seconds: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one look at the world decided.
 
@@ -114,6 +135,7 @@ class Plan:
         record: what to remember, written before anything else.
         children: objects to have, in the order to write them.
         surplus: children to delete, by kind and name.
+        removals: pods to delete.
         status: the whole status to write.
         announcements: events to write.
         look_again: seconds until the next look, or None to wait for an event.
@@ -123,6 +145,7 @@ class Plan:
     children: tuple[tuple[Kind, Json], ...]
     surplus: tuple[tuple[Kind, str], ...]
     status: Json
+    removals: tuple[Removal, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     look_again: float | None = None
 

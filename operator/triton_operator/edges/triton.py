@@ -5,6 +5,7 @@ Not for: inference, nor readiness, which the kubelet probes.
 
 import json
 import logging
+import re
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +17,16 @@ ANSWER_SECONDS = 3.0
 """Time limit of one question: a busy server is asked again at the next look."""
 
 _MOST_BYTES = 1 << 18
+_COUNTED = {
+    ("nv_inference_exec_count", ""): "executions",
+    ("nv_inference_request_success", ""): "successes",
+    ("nv_inference_request_failure", "BACKEND"): "backend_failures",
+}
+_COUNTER = re.compile(
+    r"^(?P<name>nv_inference_(?:exec_count|request_(?:success|failure)))\{(?P<labels>[^\n]*)\} (?P<value>[0-9.e+]+)$",
+    re.MULTILINE,
+)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _KINDS = frozenset({"KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"})
 
 _log = logging.getLogger(__name__)
@@ -36,8 +47,44 @@ async def loaded_kinds(
         The kinds of the model's instance groups, such as "KIND_GPU" (none for an ensemble); None when the pod cannot be
         asked or does not know the model.
     """
-    host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
     path = f"/v2/models/{quote(model, safe='')}/versions/{quote(str(version), safe='')}/config"
+    data = await _read(pod_ip, port, path)
+    if data is None:
+        return None
+    try:
+        groups = json.loads(data).get("instance_group") or ()
+        return frozenset(kind for group in groups if (kind := group.get("kind")) in _KINDS)
+    except (ValueError, AttributeError, TypeError) as error:
+        _log.debug("Triton at %s gave no configuration of %s: %s", pod_ip, model, error)
+        return None
+
+
+async def serving_counts(pod_ip: str, *, port: int = names.PORT_METRICS) -> dict[str, dict[str, float]] | None:
+    """Read how many requests a Triton has executed, answered and failed.
+
+    Args:
+        pod_ip: the pod's address, IPv4 or IPv6.
+        port: Triton's metrics port.
+
+    Returns:
+        For each model and version its executions, successes and backend_failures since Triton began; None when the pod
+        cannot be asked.
+    """
+    data = await _read(pod_ip, port, "/metrics")
+    if data is None:
+        return None
+    found: dict[str, dict[str, float]] = {}
+    for match in _COUNTER.finditer(data.decode(errors="replace")):
+        labels = dict(_LABEL.findall(match["labels"]))
+        name = _COUNTED.get((match["name"], labels.get("reason", "")))
+        if name:
+            of = found.setdefault(f"{labels.get('model', '')}/{labels.get('version', '')}", {})
+            of[name] = of.get(name, 0.0) + float(match["value"])
+    return found
+
+
+async def _read(pod_ip: str, port: int, path: str) -> bytes | None:
+    host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
     limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     try:
         async with (
@@ -51,8 +98,7 @@ async def loaded_kinds(
                 data += chunk
                 if len(data) > _MOST_BYTES:
                     return None
-            groups = json.loads(data).get("instance_group") or ()
-            return frozenset(kind for group in groups if (kind := group.get("kind")) in _KINDS)
-    except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError, TypeError) as error:
-        _log.debug("Triton at %s gave no configuration of %s: %s", host, model, error)
+            return data
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        _log.debug("Triton at %s did not answer to %s: %s", host, path, error)
         return None

@@ -11,7 +11,7 @@ from triton_operator.models.config import merge_config
 from triton_operator.models.failure import PrepareError, Reason
 from triton_operator.models.model_config import ConfigSyntaxError
 from triton_operator.models.request import Layout, PrepareRequest
-from triton_operator.models.source import CONFIG, entries, read_config
+from triton_operator.models.source import CONFIG, check_program, entries, read_config
 from triton_operator.models.storage import storage_failures, within_volume
 
 
@@ -30,6 +30,8 @@ def place(request: PrepareRequest) -> None:
     found = entries(request)
     original = read_config(request)
     config = _merged(request, original)
+    if original is not None:
+        check_program(request, original)
     target = request.model_directory
     with storage_failures(request, target):
         _remove(target)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from triton_operator.models.failure import PrepareError, Reason, escaped, quoted
+from triton_operator.models.model_config import parse_model_config
 from triton_operator.models.request import Layout, PrepareRequest
 from triton_operator.models.storage import storage_failures, within_volume
 
@@ -79,6 +80,31 @@ def read_config(request: PrepareRequest) -> bytes | None:
             " configuration in protobuf's text format.",
         )
     return config
+
+
+def check_program(request: PrepareRequest, config: bytes) -> None:
+    """Make sure that a model of the Python backend has its program: without it that backend hangs instead of failing.
+
+    Args:
+        request: the model that is prepared.
+        config: its config.pbtxt, which can be read.
+
+    Raises:
+        PrepareError: BadLayout, naming the file that is missing.
+    """
+    settings = parse_model_config(config.decode(errors="surrogateescape"))
+    if settings.backend != "python":
+        return
+    name = settings.default_model_filename or "model.py"
+    directory = request.path if request.layout is Layout.FLAT else request.path / str(request.version)
+    with storage_failures(request, directory):
+        if not (directory / name).is_file():
+            where = request.uri if request.layout is Layout.FLAT else _uri(request, directory)
+            raise PrepareError(
+                Reason.BAD_LAYOUT,
+                f'{where} has no {quoted(name)}, which backend: "python" loads; it holds'
+                f" {_names(_listed(directory))}. Add it, or name another file by default_model_filename in {CONFIG}.",
+            )
 
 
 def _listed(directory: Path) -> tuple[Path, ...]:

@@ -47,7 +47,7 @@ def headless_name(service: str) -> str:
     return f"{service}-headless"
 
 
-def deployment(owner: Owner, revision: str, *, template: Json, replicas: int) -> Json:
+def deployment(owner: Owner, revision: str, *, template: Json, replicas: int, progress_deadline_seconds: int) -> Json:
     """Build the Deployment of a revision.
 
     Args:
@@ -55,6 +55,7 @@ def deployment(owner: Owner, revision: str, *, template: Json, replicas: int) ->
         revision: name of the revision.
         template: its frozen pod template.
         replicas: pods to run, 0 or more.
+        progress_deadline_seconds: after this long without one more ready pod its condition Progressing is False.
 
     Returns:
         The Deployment. Its template never changes, so it never rolls by itself.
@@ -63,6 +64,7 @@ def deployment(owner: Owner, revision: str, *, template: Json, replicas: int) ->
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": progress_deadline_seconds,
             "selector": {"matchLabels": revision_selector(revision)},
             "template": template,
         }

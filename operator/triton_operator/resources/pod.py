@@ -26,6 +26,9 @@ SHORT_GRACE_SECONDS = PRE_STOP_SECONDS + SHORT_EXIT_TIMEOUT_SECONDS + 5
 # gRPC clients are asked to connect anew this often; gRPC spreads it by ±10 %. It must stay below the preStop sleep,
 # so that a client has left a pod that is going before Triton stops to listen.
 GRPC_CONNECTION_AGE_MILLISECONDS = 8_000
+# Nobody can have sent a request to a Triton that has not started, and it ignores SIGTERM while it loads. Not 0, which
+# would take a pod out of the API while its containers still run.
+UNSTARTED_GRACE_SECONDS = 1
 LOST_NODE_SECONDS = 60
 PROBE_SECONDS = 5
 
@@ -142,7 +145,8 @@ def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement
         "securityContext": _CONFINED | {"readOnlyRootFilesystem": runtime.security_context.read_only_root_filesystem},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
-        "startupProbe": _probe("/v2/health/live", math.ceil(runtime.load_timeout_seconds / PROBE_SECONDS)),
+        "startupProbe": _probe("/v2/health/live", math.ceil(runtime.load_timeout_seconds / PROBE_SECONDS))
+        | {"terminationGracePeriodSeconds": UNSTARTED_GRACE_SECONDS},
         "readinessProbe": _probe(f"/v2/models/{model.name}/versions/{model.version}/ready", 3),
         "livenessProbe": _probe("/v2/health/live", 3) | {"periodSeconds": 10, "timeoutSeconds": 5},
         "volumeMounts": _mounts(spec, placement),

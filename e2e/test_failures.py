@@ -1,0 +1,335 @@
+"""What goes wrong on a real cluster, in the words of who noticed it, and how it is mended without anybody's hand."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cluster import provider
+from stories import BROKEN, Namespace, model, service
+
+Json = dict[str, Any]
+
+HUNGRY_AT_LOAD = """
+class TritonPythonModel:
+    def initialize(self, args):
+        self.weights = [bytearray(b"x" * (1 << 20)) for _ in range(1 << 20)]
+
+    def execute(self, requests):
+        return []
+"""
+HUNGRY_UNDER_TRAFFIC = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        if any((x == 99).any() for x in inputs):
+            self.rest = [bytearray(b"x" * (1 << 20)) for _ in range(1 << 20)]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(1))]) for x in inputs]
+"""
+SLOW = """
+import time
+
+class TritonPythonModel:
+    def initialize(self, args):
+        time.sleep(3600)
+"""
+LITTERING = """
+import os, time
+
+class TritonPythonModel:
+    def initialize(self, args):
+        with open("/tmp/litter", "wb") as file:
+            for _ in range(64):
+                file.write(os.urandom(1 << 20))
+        time.sleep(3600)
+"""
+KILL_STUBS = (
+    "import os, pathlib, signal\n"
+    "for process in pathlib.Path('/proc').glob('[0-9]*'):\n"
+    "    if (process / 'cmdline').read_bytes().split(b'\\0')[0].endswith(b'python_backend_stub'):\n"
+    "        os.kill(int(process.name), signal.SIGKILL)\n"
+)
+
+
+def failure(namespace: Namespace, name: str, reason: str, seconds: int = 120) -> Json:
+    """Wait until a service tells of a failure, and return it."""
+
+    def told() -> Json | None:
+        found: Json = namespace.get("tisvc", name).get("status", {}).get("lastFailure") or {}
+        return found if found.get("reason") == reason else None
+
+    return namespace.until(told, seconds=seconds)
+
+
+def ready(namespace: Namespace, name: str) -> bool:
+    conditions = namespace.get("tisvc", name).get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def limited(**limits: str) -> Json:
+    return {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": limits}, "sharedMemory": "32Mi"}
+
+
+def nowhere_webhook(namespace: str) -> Json:
+    """A webhook that is called for pods with the label `webhook: nowhere` and does not answer."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace},
+        "webhooks": [
+            {
+                "name": "pods.example.com",
+                "clientConfig": {"service": {"namespace": namespace, "name": "nowhere", "path": "/"}},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+                "objectSelector": {"matchLabels": {"webhook": "nowhere"}},
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+
+
+@pytest.fixture
+def webhook(cluster: provider.Cluster, namespace: Namespace) -> Iterator[None]:
+    namespace.apply(nowhere_webhook(namespace.name))
+    yield
+    cluster.kubectl("delete", "validatingwebhookconfiguration", namespace.name)
+
+
+def test_each_common_cause_is_told_exactly_and_a_corrected_spec_recovers(namespace: Namespace, webhook: None) -> None:
+    quota = {"hard": {"requests.nvidia.com/gpu": "2"}}
+    limits = {"limits": [{"type": "Container", "max": {"memory": "4Gi"}, "default": {"memory": "1Gi"}}]}
+    good = "configmap://model"
+    broken: dict[str, tuple[Json, str, str]] = {
+        "image": (
+            service("image", uri=good, runtime={"image": "registry.invalid/triton:1", "imagePullPolicy": "Always"}),
+            "ImagePullFailed",
+            "the image registry.invalid/triton:1 of container triton cannot be pulled: ",
+        ),
+        "nowhere": (
+            service("nowhere", uri=good, runtime={"nodeSelector": {"example.com/pool": "none"}}),
+            "Unschedulable",
+            "didn't match Pod's node affinity/selector",
+        ),
+        "quota": (
+            service("quota", uri=good, gpus=3),
+            "PodsRefused",
+            "exceeded quota: gpus, requested: requests.nvidia.com/gpu=3, used: requests.nvidia.com/gpu=0, limited:"
+            " requests.nvidia.com/gpu=2",
+        ),
+        "limits": (
+            service("limits", uri=good, runtime=limited(memory="8Gi")),
+            "PodsRefused",
+            "maximum memory usage per Container is 4Gi, but limit is 8Gi",
+        ),
+        "webhook": (
+            service("webhook", uri=good, runtime={"labels": {"webhook": "nowhere"}}),
+            "PodsRefused",
+            'failed calling webhook "pods.example.com"',
+        ),
+        "claim": (
+            service("claim", uri="pvc://nowhere/model"),
+            "VolumeMissing",
+            'persistentvolumeclaim "nowhere" not found',
+        ),
+        "map": (service("map", uri="configmap://nowhere"), "VolumeMissing", 'configmap "nowhere" not found'),
+        "secret": (
+            service(
+                "secret",
+                uri=good,
+                runtime={"env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "none", "key": "token"}}}]},
+            ),
+            "ContainerCannotStart",
+            'secret "none" not found',
+        ),
+        "exit": (service("exit", uri="configmap://broken"), "ContainerExited", "the weights are missing"),
+        "program": (
+            service("program", uri="configmap://program"),
+            "BadLayout",
+            'configmap://program has no "model.py", which backend: "python" loads',
+        ),
+        "slow": (
+            service("slow", uri="configmap://slow", runtime={"loadTimeoutSeconds": 10}),
+            "LoadTimeout",
+            "the model was not loaded within 10 s and Triton was ended: raise spec.runtime.loadTimeoutSeconds",
+        ),
+        "litter": (
+            service("litter", uri="configmap://litter", runtime=limited(**{"ephemeral-storage": "16Mi"})),
+            "Evicted",
+            "ephemeral local storage usage exceeds the total limit of containers 16Mi",
+        ),
+        "hungry": (
+            service("hungry", uri="configmap://hungry", runtime=limited(memory="256Mi")),
+            "OutOfMemory",
+            "raise spec.runtime.resources.limits.memory",
+        ),
+    }
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "gpus"}, "spec": quota},
+        {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "memory"}, "spec": limits},
+        model("model"),
+        model("broken", code=BROKEN),
+        model("slow", code=SLOW),
+        model("litter", code=LITTERING),
+        model("hungry", code=HUNGRY_AT_LOAD),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "program"},
+            "data": {"config.pbtxt": 'backend: "python"', "labels.txt": "cat"},
+        },
+        *(body for body, _, _ in broken.values()),
+    )
+    for name, (_, reason, words) in broken.items():
+        found = failure(namespace, name, reason)
+        assert words in found["message"], name
+        assert "Warning" in namespace.kubectl("get", "events", "--field-selector", f"reason={reason}"), name
+        assert words in condition(namespace, name, "Ready")["message"], name
+    # Pods that a kubelet has given up do not pile up.
+    namespace.until(lambda: len([p for p in namespace.pods("litter") if p["status"]["phase"] == "Failed"]) <= 1)
+
+    namespace.apply(*(service(name, uri=good) for name in broken))
+    for name in broken:
+        body = namespace.wait(name, "Ready")
+        assert "lastFailure" not in body["status"], name
+
+
+def condition(namespace: Namespace, name: str, type_: str) -> Json:
+    conditions: list[Json] = namespace.get("tisvc", name)["status"]["conditions"]
+    return next(c for c in conditions if c["type"] == type_)
+
+
+def test_a_pod_whose_backend_has_died_is_replaced(namespace: Namespace, images: provider.Images) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("model"), service("adder", uri="configmap://model"))
+    namespace.wait("adder", "Ready")
+    namespace.reach("adder")
+    (pod,) = namespace.pods("adder")
+    name = pod["metadata"]["name"]
+    namespace.kubectl("exec", name, "-c", "triton", "--", "python3", "-c", KILL_STUBS)
+
+    def replaced() -> bool:
+        namespace.call("adder", count=2)  # Triton 24.10 stays ready: only failed requests show that nothing is executed
+        return name not in [p["metadata"]["name"] for p in namespace.pods("adder")]
+
+    namespace.until(replaced, seconds=150)
+    assert "BackendDied" in namespace.kubectl("get", "events", "--field-selector", "reason=BackendDied")
+    namespace.until(lambda: ready(namespace, "adder"))
+    namespace.reach("adder")
+    assert namespace.call("adder", value=1) == {"http": [2], "grpc": [2], "failures": []}
+
+
+def test_running_out_of_memory_under_traffic_is_told_or_mended(namespace: Namespace, images: provider.Images) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(
+        model("model", code=HUNGRY_UNDER_TRAFFIC),
+        service("adder", uri="configmap://model", runtime=limited(memory="256Mi")),
+    )
+    namespace.wait("adder", "Ready")
+    namespace.reach("adder")
+    namespace.call("adder", value=99)
+
+    def noticed() -> bool:
+        namespace.call("adder", value=1, count=2)
+        events = namespace.kubectl("get", "events", "--output=jsonpath={.items[*].reason}").split()
+        return bool({"OutOfMemory", "BackendDied"} & set(events))
+
+    namespace.until(noticed, seconds=150)
+    namespace.until(lambda: ready(namespace, "adder"))
+    namespace.until(lambda: not namespace.call("adder", value=1)["failures"])
+
+
+def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
+    namespace.wait("adder", "Ready")
+    by_node = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in namespace.pods("adder")}
+    assert len(by_node) == 2
+    leader = operator_nodes(cluster)
+    node = next(n for n in sorted(by_node) if n not in leader) if set(by_node) - leader else sorted(by_node)[0]
+    try:
+        cluster.lose_node(node)
+        lost = failure(namespace, "adder", "NodeLost", seconds=180)
+        assert f"node {node} does not report any more" in lost["message"]
+        namespace.until(lambda: ready(namespace, "adder"), seconds=180)
+        assert node not in {pod["spec"]["nodeName"] for pod in namespace.pods("adder")}
+    finally:
+        cluster.bring_back(node)
+    selector = "serving.triton-operator.dev/service=adder"
+    namespace.until(lambda: len(namespace.listed("pods", selector)) == 2)
+    assert ready(namespace, "adder")
+
+
+def operator_nodes(cluster: provider.Cluster) -> set[str]:
+    """Nodes that a replica of the operator runs on."""
+    pods = json.loads(
+        cluster.kubectl("get", "pods", "--namespace=triton-operator-system", "--output=json", timeout_seconds=30)
+    )["items"]
+    return {pod["spec"].get("nodeName", "") for pod in pods}
+
+
+def test_gpus_of_pods_that_never_became_ready_are_free_within_seconds(
+    cluster: provider.Cluster, namespace: Namespace
+) -> None:
+    cluster.gpu_pool()
+    namespace.apply(model("slow", code=SLOW, more="instance_group [ { kind: KIND_CPU } ]"))
+    selector = "serving.triton-operator.dev/service=slow"
+
+    def loads() -> bool:
+        pods = namespace.pods("slow")
+        return bool(pods) and all(_state(pod, "triton") == "running" for pod in pods)
+
+    ways: list[Callable[[], object]] = [
+        lambda: namespace.kubectl("patch", "tisvc/slow", "--type=merge", "--patch", '{"spec": {"suspend": true}}'),
+        lambda: namespace.kubectl("delete", "tisvc/slow"),
+    ]
+    for way in ways:
+        namespace.apply(service("slow", uri="configmap://slow", gpus=8, suspend=False))
+        namespace.until(loads)
+        way()
+        # Its own grace period is 45 s, and Triton ignores SIGTERM while it loads.
+        namespace.until(lambda: not namespace.listed("pods", selector), seconds=20)
+
+
+def test_an_update_on_a_full_pool_says_how_it_gets_on_and_then_does(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+) -> None:
+    cluster.gpu_pool()
+    namespace.start_caller(images.operator.by_content)
+    kind = "instance_group [ { kind: KIND_CPU } ]"
+    namespace.apply(
+        model("one", add=1, more=kind),
+        model("two", add=2, more=kind),
+        service("adder", uri="configmap://one", replicas=2, gpus=8),
+    )
+    before = namespace.wait("adder", "Ready")
+    namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, gpus=8))
+    short = failure(namespace, "adder", "InsufficientGPU")
+    assert "Insufficient nvidia.com/gpu" in short["message"]
+    told = condition(namespace, "adder", "Ready")["message"]
+    assert "rollout.maxSurgeGPUs: 0 updates pod by pod on the GPUs there are" in told
+    assert namespace.get("tisvc", "adder")["status"]["stable"]["name"] == before["status"]["stable"]["name"]
+
+    seen: list[int] = []
+    namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"rollout": {"maxSurgeGPUs": 0}}}')
+
+    def updated() -> bool:
+        status = namespace.get("tisvc", "adder")["status"]
+        seen.append(status["readyReplicas"])
+        return ready(namespace, "adder") and status["stable"]["version"] == 2
+
+    namespace.until(updated, seconds=180)
+    assert min(seen) == 1  # one pod left before the next one came, and one always served
+    namespace.reach("adder")
+    assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}
+
+
+def _state(pod: Json, container: str) -> str | None:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return next((key for s in statuses if s["name"] == container for key in s.get("state", {})), None)

@@ -1,0 +1,111 @@
+"""Looking at the counters of all ready pods now and then, beside the reconciles, to find those whose backend has died.
+
+Nothing of it must be remembered: after a restart two looks tell it again.
+Not for: what follows from it; that is `core.removal`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from triton_operator.api import names
+from triton_operator.api.settings import Watch
+from triton_operator.controller.queue import Key
+from triton_operator.controller.store import Store
+from triton_operator.core.vitals import Counts, has_died
+from triton_operator.edges.errors import ApiError
+from triton_operator.edges.kubernetes import Kube
+from triton_operator.edges.triton import serving_counts
+
+Json = dict[str, Any]
+
+INTERVAL_SECONDS = 30.0
+AT_A_TIME = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A ready pod, as the Service of its revision shows it."""
+
+    key: Key
+    uid: str
+    address: str
+
+
+class Vitals:
+    """Knows the pods that are ready and execute nothing any more."""
+
+    def __init__(self, kube: Kube, store: Store, watch: Watch, wake: Callable[[Key], None]) -> None:
+        """Make a look-out; `run` begins to look.
+
+        Args:
+            kube: knows the ready pods.
+            store: knows the services that are ours.
+            watch: the namespaces to look into.
+            wake: queues a service when a pod of it has died.
+        """
+        self._kube = kube
+        self._store = store
+        self._watch = watch
+        self._wake = wake
+        self._seen: dict[str, Mapping[str, Counts]] = {}
+        self._dead: dict[str, Key] = {}
+
+    def dead(self, key: Key) -> frozenset[str]:
+        """Give the uids of a service's pods that have died and are still there."""
+        return frozenset(uid for uid, of in self._dead.items() if of == key)
+
+    async def run(self) -> None:
+        """Look again and again."""
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            try:
+                await self.look()
+            except ApiError as error:
+                _log.warning("The pods that serve could not be listed: %s", error)
+
+    async def look(self) -> None:
+        """Read the counters of all ready pods once.
+
+        Raises:
+            ApiError: the pods could not be listed.
+        """
+        places: dict[str, _Place] = {}
+        for namespace in self._watch.namespaces or (None,):
+            slices = await self._kube.list(
+                names.ENDPOINT_SLICE,
+                namespace=namespace,
+                label_selector=f"{names.LABEL_REVISION},{names.LABEL_MANAGED_BY}={names.OPERATOR}",
+            )
+            found = (place for body in slices for place in _places(body))
+            # Another operator's pods are none of our business.
+            places |= {place.uid: place for place in found if self._store.get(names.INFERENCE_SERVICE, place.key)}
+        self._dead = {uid: key for uid, key in self._dead.items() if uid in places}
+        slots = asyncio.Semaphore(AT_A_TIME)
+
+        async def read(place: _Place) -> tuple[_Place, Mapping[str, Counts] | None]:
+            async with slots:
+                counts = await serving_counts(place.address)
+            if counts is None:
+                return place, None
+            return place, {model: Counts(**values) for model, values in counts.items()}
+
+        answers = await asyncio.gather(*map(read, places.values()))
+        before, self._seen = self._seen, {place.uid: counts for place, counts in answers if counts is not None}
+        for place, counts in answers:
+            if counts is not None and place.uid not in self._dead and has_died(before.get(place.uid, {}), counts):
+                self._dead[place.uid] = place.key
+                self._wake(place.key)
+
+
+def _places(body: Json) -> Iterator[_Place]:
+    metadata = body["metadata"]
+    key = metadata["namespace"], metadata["labels"].get(names.LABEL_SERVICE, "")
+    for endpoint in body.get("endpoints") or ():
+        ready = (endpoint.get("conditions") or {}).get("ready") is not False
+        if ready and endpoint.get("targetRef") and endpoint.get("addresses"):
+            yield _Place(key, endpoint["targetRef"]["uid"], endpoint["addresses"][0])
