@@ -81,12 +81,12 @@ class Api:
         """Create an object."""
         return await self._write("POST", kind, body["metadata"].get("namespace"), "", body, "application/json")
 
-    async def merge(self, kind: Kind, namespace: str, name: str, patch: Json, *, subresource: str = "") -> Json:
+    async def merge(self, kind: Kind, namespace: str | None, name: str, patch: Json, *, subresource: str = "") -> Json:
         """Change fields of an object by a merge patch.
 
         Args:
             kind: its type.
-            namespace: its namespace.
+            namespace: its namespace; None for what is in none.
             name: its name.
             patch: the fields; None removes one.
             subresource: such as "status"; empty: the object itself.

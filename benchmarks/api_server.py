@@ -1,4 +1,4 @@
-"""A real API server with its controllers and no nodes, for one run: on loopback, in a folder, gone afterwards.
+"""A real API server with its controllers, for one run: on loopback, in a folder, gone afterwards. `nodes` adds nodes.
 
 Not for: anything that needs a pod to run; that is the local cluster (`cluster`).
 """
@@ -48,6 +48,7 @@ class ApiServer:
     """A running API server.
 
     Attributes:
+        programs: the folder with the programs of Kubernetes.
         folder: where everything of the run is kept.
         url: the server's address.
         certificate: the certificate that it made for itself.
@@ -56,6 +57,7 @@ class ApiServer:
         audit: the log of the operator's writes, an object a line.
     """
 
+    programs: Path
     folder: Path
     url: str
     certificate: Path
@@ -130,17 +132,17 @@ async def api_server(
     """
     client_port, peer_port, port, controllers_port = free_ports(4)
     store = f"http://127.0.0.1:{client_port}"
-    server = _prepare(folder, port, operator_user)
+    server = _prepare(programs, folder, port, operator_user)
     with (
-        _running(folder, [programs / "etcd", *_etcd(folder, store, f"http://127.0.0.1:{peer_port}")]),
-        _running(folder, [programs / "kube-apiserver", *_apiserver(server, store, port)]) as process,
+        running(folder, [programs / "etcd", *_etcd(folder, store, f"http://127.0.0.1:{peer_port}")]),
+        running(folder, [programs / "kube-apiserver", *_apiserver(server, store, port)]) as process,
     ):
         await _started(server, process)
         async with server.connect() as api:
             for body in objects:
                 await api.apply(body)
         administrator = server.kubeconfig(server.administrator, "administrator")
-        with _running(folder, [programs / "kube-controller-manager", *_controllers(administrator, controllers_port)]):
+        with running(folder, [programs / "kube-controller-manager", *_controllers(administrator, controllers_port)]):
             yield server
 
 
@@ -155,14 +157,37 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+@contextmanager
+def running(folder: Path, words: list[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program until the block ends.
+
+    Args:
+        folder: where its log goes, `<program>.log`.
+        words: the program and its arguments.
+    """
+    path = folder / f"{Path(words[0]).name}.log"
+    with path.open("ab") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def etcd_version() -> str:
     """The release of etcd that cluster/tools pins."""
     pins = (PINS / "etcd" / "go.mod").read_text(encoding="utf-8").split()
     return pins[pins.index("go.etcd.io/etcd/server/v3", pins.index("require")) + 1]
 
 
-def _prepare(folder: Path, port: int, operator_user: str) -> ApiServer:
+def _prepare(programs: Path, folder: Path, port: int, operator_user: str) -> ApiServer:
     server = ApiServer(
+        programs=programs,
         folder=folder,
         url=f"https://127.0.0.1:{port}",
         certificate=folder / "certificates" / "apiserver.crt",
@@ -233,23 +258,6 @@ def _controllers(kubeconfig: Path, port: int) -> list[str]:
         f"--secure-port={port}",
         f"--cert-dir={kubeconfig.parent / 'certificates'}",
     ]
-
-
-@contextmanager
-def _running(folder: Path, words: list[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a program until the block ends."""
-    path = folder / f"{Path(words[0]).name}.log"
-    with path.open("ab") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 async def _started(server: ApiServer, process: "subprocess.Popen[bytes]") -> None:

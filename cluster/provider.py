@@ -145,7 +145,7 @@ def current(environment: Mapping[str, str] | None = None) -> Cluster:
 
 
 def api_tools(environment: Mapping[str, str]) -> Path:
-    """Build what a cluster without nodes needs: kube-apiserver, its controllers, etcd, kwok, kubectl, helm, kind.
+    """Build what a cluster without nodes needs: the control plane, etcd, kwok, kubectl, helm and kind.
 
     Returns:
         A folder that holds them, outside of any cluster.

@@ -36,11 +36,11 @@ API_TOOLS = (
     Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3", 35),
     Tool("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 370),
     Tool("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", 120),
+    Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", 10),
     Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", 190),
 )
 NODE_TOOLS = (
     *(tool for tool in API_TOOLS if tool.name != "kwok"),
-    Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", 10),
     Tool("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", 25),
     Tool("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", 15),
     Tool("kubeadm", "kubernetes", "k8s.io/kubernetes/cmd/kubeadm", 30),

@@ -1,6 +1,7 @@
 """One look of the reconciler at a time, on a real API server, to put events into an order that is rare by chance."""
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -34,9 +35,11 @@ def woken() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def reconciler(kube: Kube, store: Store, woken: list[tuple[str, str]]) -> Reconciler:
+async def reconciler(kube: Kube, store: Store, woken: list[tuple[str, str]]) -> AsyncIterator[Reconciler]:
     settings = Settings(prepareImage="localhost/triton-operator:test", tritonImage="localhost/triton:test")
-    return Reconciler(kube, store, settings, Nobody(), wake=woken.append, clock=time.time, instance="test")
+    made = Reconciler(kube, store, settings, Nobody(), wake=woken.append, clock=time.time, instance="test")
+    yield made
+    await made.close()
 
 
 async def test_a_spec_that_changes_while_its_predecessor_is_told_of_is_looked_at(
