@@ -254,6 +254,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
         {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
         for state in ("not-ready", "unreachable")
     ]  # instead of 60 s
+    soon.append({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"})  # of the pool on paper
     namespace.apply(
         model("model"), service("adder", uri="configmap://model", replicas=2, runtime={"tolerations": soon})
     )
