@@ -262,6 +262,13 @@ def unscheduled(message: str) -> Json:
             id="killed long after it was ready",
         ),
         pytest.param(
+            main(state={"running": {}}, lastState=ended(255, "Unknown"), restartCount=4),
+            "NodeRestarted",
+            "nobody saw container triton end",
+            False,
+            id="restarted node",
+        ),
+        pytest.param(
             unready(since="20:39:00") | main(state={"running": {"startedAt": at("20:00:00")}}, started=True),
             "BackendDied",
             "not been ready for 60 s, though Triton runs and it was ready before",

@@ -133,6 +133,9 @@ def _exit(pod: Json) -> Failure | None:
     for status in _listed(pod, "containerStatuses"):
         ended = _ended(status)
         if _has_failed(ended) and not is_over(pod):
+            if ended.get("reason") == "Unknown":
+                message = f"nobody saw container {status['name']} end: its node was restarted"
+                return _failure(pod, "NodeRestarted", message, exit_code=ended.get("exitCode"))
             words = last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
             code = ended.get("exitCode")
             if (seconds := _load_timeout(pod, status, ended)) is not None:
