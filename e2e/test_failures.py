@@ -261,8 +261,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     namespace.wait("adder", "Ready")
     by_node = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in namespace.pods("adder")}
     assert len(by_node) == 2
-    leader = operator_nodes(cluster)
-    node = next(n for n in sorted(by_node) if n not in leader) if set(by_node) - leader else sorted(by_node)[0]
+    node = sorted(set(by_node) - operator_nodes(cluster) or by_node)[0]
     try:
         cluster.lose_node(node)
         lost = failure(namespace, "adder", "NodeLost", seconds=180)
@@ -274,6 +273,33 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     selector = "serving.triton-operator.dev/service=adder"
     namespace.until(lambda: len(namespace.listed("pods", selector)) == 2)
     assert ready(namespace, "adder")
+
+
+def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
+    cluster: provider.Cluster, namespace: Namespace
+) -> None:
+    cluster.gpu_pool()
+    namespace.apply(
+        model("model", more="instance_group [ { kind: KIND_CPU } ]"),
+        service("adder", uri="configmap://model", replicas=2, gpus=1),
+    )
+    namespace.wait("adder", "Ready")
+    by_node = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in namespace.pods("adder")}
+    assert len(by_node) == 2
+    node = sorted(set(by_node) - operator_nodes(cluster) or by_node)[0]
+    try:
+        # The device plugin is not back yet when the kubelet admits its pods anew.
+        without = json.dumps({"status": {"capacity": {"nvidia.com/gpu": "0"}}})
+        cluster.kubectl("patch", "node", node, "--subresource=status", "--patch", without)
+        cluster.lose_node(node)
+        cluster.bring_back(node)
+        refused = failure(namespace, "adder", "InsufficientGPU")
+        assert "Node didn't have enough resource: nvidia.com/gpu, requested: 1" in refused["message"]
+        assert refused["pod"] == by_node[node]
+        namespace.until(lambda: ready(namespace, "adder"))
+        assert by_node[node] not in [pod["metadata"]["name"] for pod in namespace.listed("pods")]
+    finally:
+        cluster.gpu_pool()
 
 
 def operator_nodes(cluster: provider.Cluster) -> set[str]:

@@ -96,6 +96,7 @@ SCHEDULER_GPU = (
     "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu."
     " no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
 )
+REJECTED = "Pod was rejected: Node didn't have enough resource: nvidia.com/gpu, requested: 1, used: 0, capacity: 0"
 SCHEDULER_CPU = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available."
 SCHEDULER_CLAIM = '0/2 nodes are available: persistentvolumeclaim "models" not found. not found'
 EVICTED = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 83164Ki. "
@@ -282,6 +283,13 @@ def unscheduled(message: str) -> Json:
             "node gpu-7 does not report any more",
             False,
             id="lost node",
+        ),
+        pytest.param(
+            {"phase": "Failed", "reason": "OutOfnvidia.com/gpu", "message": REJECTED},
+            "InsufficientGPU",
+            "Node didn't have enough resource: nvidia.com/gpu",
+            False,
+            id="node without its GPUs",
         ),
         pytest.param(
             {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": TOO_MANY},

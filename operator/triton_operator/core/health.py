@@ -210,7 +210,10 @@ def _ending(pod: Json) -> Failure | None:
     """The kubelet or the control plane ended the pod: eviction, a lost node, a refused admission."""
     status = pod.get("status", {})
     if is_over(pod):
-        return _failure(pod, status["reason"], status.get("message") or status["reason"])
+        reason = status["reason"]
+        message = status.get("message") or reason
+        # Of a node that has lost its GPUs, as after a reboot without its device plugin: OutOfnvidia.com/gpu.
+        return _failure(pod, "InsufficientGPU" if "/" in reason else reason, message)
     return None
 
 
