@@ -17,9 +17,8 @@ GATEWAY_NODE_PORT = 30080
 VOLUMES = "/tmp/hostpath_pv"
 AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
 AUDIT_LOGS = "/var/log/kubernetes/audit"
-# Namespaces whose service accounts are audited: the operator is installed into the first one, and tests that run it as
-# a process of their own make its accounts in the second one.
-AUDITED = ("triton-operator-system", "triton-operator-tests")
+# The namespace that the operator is installed into; the requests of its service accounts are noted.
+AUDITED = "triton-operator-system"
 
 
 def kind_config(*, gateway_port: int, audit_policy: Path, volumes: Path | None) -> dict[str, Any]:
@@ -51,13 +50,12 @@ def kind_config(*, gateway_port: int, audit_policy: Path, volumes: Path | None) 
 
 def audit_policy() -> dict[str, Any]:
     """What the API server notes: each request of the audited service accounts, without bodies, and nothing else."""
-    groups = [f"system:serviceaccounts:{namespace}" for namespace in AUDITED]
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         # A watch is noted when it begins, not only when it ends, which may be after the tests.
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata", "userGroups": groups}, {"level": "None"}],
+        "rules": [{"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED}"]}, {"level": "None"}],
     }
 
 

@@ -41,10 +41,7 @@ def test_the_api_server_notes_what_the_operators_accounts_ask_and_nothing_else(t
     # kubeadm takes strings only.
     assert all(isinstance(value, str) for value in patch["extraArgs"].values())
     noted, rest = kind_config.audit_policy()["rules"]
-    assert noted["userGroups"] == [
-        "system:serviceaccounts:triton-operator-system",
-        "system:serviceaccounts:triton-operator-tests",
-    ]
+    assert noted["userGroups"] == ["system:serviceaccounts:triton-operator-system"]
     assert (noted["level"], rest) == ("Metadata", {"level": "None"})  # never a body
 
 
