@@ -162,6 +162,9 @@ def unscheduled(message: str) -> Json:
             False,
             id="init container without JSON",
         ),
+        pytest.param(
+            init(state=ended(1, "Error", "[" * 4096)), "PreparationFailed", "[[[[", False, id="JSON without an end"
+        ),
         pytest.param(init(state=ended(128, "StartError")), "PreparationFailed", "see its log", False, id="wordless"),
         pytest.param(init(state=ended(137, "OOMKilled")), "OutOfMemory", "container prepare", False, id="OOM in init"),
         pytest.param(

@@ -122,8 +122,9 @@ class Writer:
         if problem := _foreign(kind, body, live):
             return problem
         self._store.saw(live)
-        # A ControllerRevision is immutable: what it was made with is what it is for.
-        if kind == names.CONTROLLER_REVISION or is_as_applied(live, body):
+        if kind == names.CONTROLLER_REVISION:  # immutable: what it was made with is what it is for; its labels are not
+            body = body | {"data": live.get("data"), "revision": live["revision"]}
+        if is_as_applied(live, body):
             self._observer.applied(kind, changed=False)
             return None
         exact = stamped(body)

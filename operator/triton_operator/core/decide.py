@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from triton_operator.api.names import (
-    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     POD_DISRUPTION_BUDGET,
@@ -182,7 +181,6 @@ def _surplus(
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
         CONTROLLER_REVISION: history,
-        CONFIG_MAP: {children.record_name(world.name)},
     }
     return tuple(
         (kind, name) for kind, names in kept.items() for name in sorted(world.listed.get(kind, frozenset()) - names)

@@ -241,7 +241,7 @@ def _prepared_message(text: str) -> tuple[str, str]:
     try:
         said = json.loads(text.strip().splitlines()[-1])
         return str(said["reason"])[:64], str(said["message"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
         return "PreparationFailed", text.strip() or "the init container failed without a word; see its log"
 
 
