@@ -54,10 +54,11 @@ def test_every_source_of_a_volume_is_of_the_namespace() -> None:
     assert sources == {"name", "configMap", "secret", "emptyDir", "persistentVolumeClaim"}
 
 
-def test_every_text_and_list_of_a_spec_has_a_bound() -> None:
+def test_every_text_list_map_and_number_of_a_spec_has_a_bound() -> None:
     for path, node in nodes():
         if path.startswith("spec.") and not node.get("enum") and not node.get("x-kubernetes-int-or-string"):
-            bound = {"string": "maxLength", "array": "maxItems"}.get(node.get("type", ""))
+            kind = "map" if "additionalProperties" in node else node.get("type", "")
+            bound = {"string": "maxLength", "array": "maxItems", "map": "maxProperties", "integer": "maximum"}.get(kind)
             assert bound is None or bound in node, path
 
 
