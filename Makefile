@@ -11,6 +11,8 @@ CRD := crds/inferenceservices.serving.triton-operator.dev.yaml
 # What runs against a cluster gets its KUBECONFIG and the pinned tools from the cluster's own environment.
 IN_CLUSTER := eval "$$($(BIN)/python -m cluster env)" &&
 MINUTES ?= 60
+SERVICES ?= 1000
+IDLE_SECONDS ?= 600
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 # Triton's Python backend needs libpython, which Debian packs apart from its Python.
 HAS_LIBPYTHON := import ctypes.util, pathlib, sys, sysconfig as s; \
@@ -82,8 +84,8 @@ soak: $(READY)  ## Repeat for MINUTES (60) what one pass cannot show; prints wha
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 .PHONY: bench
-bench: $(READY)  ## Measure the operator; prints what to commit to docs/benchmarks.md
-	@$(BIN)/python -m benchmarks.reconcile
+bench: $(READY)  ## Measure the operator with SERVICES (1000); prints what to commit to docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.reconcile --services $(SERVICES) --idle-seconds $(IDLE_SECONDS)
 
 .PHONY: crds
 crds: $(READY)  ## Generate the CRD and what the chart has of it

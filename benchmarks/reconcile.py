@@ -7,28 +7,35 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.api import NAMESPACE, Api
+from benchmarks.handover import hand_over
 from benchmarks.installation import Ended, Installation, Reading, Replica, installation, interruptible, warnings
-from benchmarks.report import circumstances, quantile, table
-from benchmarks.services import Arrivals, Kubelet, Wish, service
+from benchmarks.nodes import add_nodes, simulated
+from benchmarks.report import circumstances, quantile
+from benchmarks.services import Arrivals, Wish, service
+from benchmarks.sheet import Bar, Sheet, calls, grown, megabytes, verbs
 from benchmarks.waiting import TookTooLong, until
 from cluster.processes import ClusterError
-from cluster.progress import note, step
+from cluster.progress import step
 from triton_operator.api import names
 
 Json = dict[str, Any]
 
 BENCH = "bench"
-CHANGES_PER_SECOND = 20.0
-IN_FLIGHT = 16
-IDLE_SECONDS = 60
+NODES = 20
+CREATED_PER_SECOND = 100.0
+CHANGED = 400
+CHANGED_PER_SECOND = 20.0
+HOMELESS = 100
+PENDING_SECONDS = 60.0
 QUIET_SECONDS = 5
-HAND_OVERS = 3
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 1800
+# The peer's numbers are of this many services.
+PEER_SERVICES = 1000
+FIRST = Wish("first", homeless=False)
 
 
 @dataclass(slots=True)
@@ -40,100 +47,92 @@ class Bench:
         api: the user's connection.
         arrivals: when Deployments appeared.
         count: services.
-        rows: what was measured so far.
+        sheet: what was measured so far.
     """
 
     installed: Installation
     api: Api
     arrivals: Arrivals
     count: int
-    rows: list[tuple[str, str]] = field(default_factory=list)
+    sheet: Sheet = field(default_factory=Sheet)
 
     @property
     def services(self) -> list[str]:
         """Their names."""
         return [f"service-{number:04}" for number in range(self.count)]
 
-    def tell(self, what: str, result: str) -> None:
-        """Note a result; a run that is ended early has shown what it measured until then."""
-        self.rows.append((what, result))
-        note(f"{what}: {result}")
+    def peer(self, text: str) -> str:
+        """The peer's result, where it is of the same task."""
+        return text if self.count == PEER_SERVICES else ""
 
     async def create(self, operator: Replica) -> None:
-        """Create all services at once."""
-        before, slots = await operator.read(), asyncio.Semaphore(IN_FLIGHT)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        created: list[float] = []
-
-        async def one(name: str) -> tuple[float, float]:
-            async with slots:
-                sent = loop.time()
-                await self.api.create(names.INFERENCE_SERVICE, service(BENCH, name, Wish("first")))
-                created.append(loop.time())
-            at = await self.arrivals.at(name, "first")
-            return at - sent, at - began
-
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            times = await asyncio.gather(*map(one, self.services))
-        own, since = [t[0] for t in times], [t[1] for t in times]
-        self.tell(
-            f"{self.count} services created, {IN_FLIGHT} at a time: all accepted after", f"{max(created) - began:.1f} s"
-        )
-        self.tell("… from sending a service to its Deployment, p50 / p99", _pair(own))
-        self.tell(
-            "… the last Deployment after", f"{max(since):.1f} s ({self.count / max(since):.0f} services per second)"
-        )
-        await self._account(operator, before, "creation")
-
-    async def change(self, operator: Replica) -> None:
-        """Change one environment variable of each service, at a steady rate."""
+        """Create all services at a steady rate, and wait until all are Ready."""
         before, loop = await operator.read(), asyncio.get_running_loop()
         began = loop.time()
 
-        async def one(number: int, name: str) -> float:
-            await asyncio.sleep(began + number / CHANGES_PER_SECOND - loop.time())
+        async def one(number: int, name: str) -> tuple[float, float]:
+            await asyncio.sleep(began + number / CREATED_PER_SECOND - loop.time())
             sent = loop.time()
-            patch = {"spec": {"runtime": Wish("second").spec()["runtime"]}}
+            await self.api.create(names.INFERENCE_SERVICE, service(BENCH, name, FIRST))
+            at = await self.arrivals.at(name, FIRST.mark)
+            return at - sent, at - began
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            times = await asyncio.gather(*(one(number, name) for number, name in enumerate(self.services)))
+        own, last = [t[0] for t in times], max(t[1] for t in times)
+        self.sheet.tell(
+            f"{self.count} services created in {self.count / CREATED_PER_SECOND:g} s: all have a Deployment after",
+            f"{last:.1f} s",
+            bar=Bar(0.045 * self.count, "s").judge(last),
+            peer=self.peer("134 s"),
+        )
+        self.sheet.tell("… each, from sending it to its Deployment, p50 / p99", _pair(own), peer=self.peer("– / 123 s"))
+
+        async def all_ready() -> bool:
+            return all(map(_is_ready, await self.api.list(names.INFERENCE_SERVICE, BENCH)))
+
+        await until(all_ready, "all services are Ready", every_seconds=2, patience_seconds=PATIENCE_SECONDS)
+        self.sheet.tell("… all services Ready after", f"{loop.time() - began:.0f} s")
+        await self._account(operator, before, self.count)
+
+    async def change(self, operator: Replica) -> None:
+        """Change one environment variable of many services, at a steady rate."""
+        before, loop = await operator.read(), asyncio.get_running_loop()
+        began, chosen = loop.time(), self.services[:CHANGED]
+        patch = {"spec": {"runtime": replace(FIRST, mark="second").spec()["runtime"]}}
+
+        async def one(number: int, name: str) -> float:
+            await asyncio.sleep(began + number / CHANGED_PER_SECOND - loop.time())
+            sent = loop.time()
             await self.api.merge(names.INFERENCE_SERVICE, BENCH, name, patch)
             return await self.arrivals.at(name, "second") - sent
 
         async with asyncio.timeout(PATIENCE_SECONDS):
-            times = await asyncio.gather(*(one(number, name) for number, name in enumerate(self.services)))
-        self.tell(
-            f"one variable changed in each, {CHANGES_PER_SECOND:.0f} services per second: "
-            "to the Deployment of the new revision, p50 / p99 / most",
+            times = await asyncio.gather(*(one(number, name) for number, name in enumerate(chosen)))
+        self.sheet.tell(
+            f"one variable changed in {len(chosen)} of them, {CHANGED_PER_SECOND:.0f} per second: to the Deployment of"
+            " the new revision, p50 / p99 / most",
             f"{_pair(times)} / {max(times):.2f} s",
+            bar="p99 " + Bar(2.0, "s").judge(quantile(times, 0.99)),
+            peer=self.peer("p99 64 s"),
         )
-        await self._account(operator, before, "change")
+        await self._account(operator, before, len(chosen))
 
-    async def serve(self, operator: Replica) -> None:
-        """Let all pods be called ready, and wait until all services are Ready."""
-        before, loop = await operator.read(), asyncio.get_running_loop()
-        began = loop.time()
-        kubelet = Kubelet(self.api, BENCH)
-
-        async def all_ready() -> bool:
-            await kubelet.look()
-            return all(map(_is_ready, await self.api.list(names.INFERENCE_SERVICE, BENCH)))
-
-        await until(all_ready, "all services are Ready", every_seconds=0.3, patience_seconds=PATIENCE_SECONDS)
-        self.tell("all pods called ready: all services Ready after", f"{loop.time() - began:.1f} s")
-        await self._account(operator, before, "getting ready")
-
-    async def idle(self, operator: Replica, state: str) -> None:
+    async def idle(self, operator: Replica, state: str, seconds: float) -> None:
         """Count what the operator asks for while nothing happens."""
         before, mark = await operator.read(), self.installed.server.mark()
-        await asyncio.sleep(IDLE_SECONDS)
+        await asyncio.sleep(seconds)
         after = await operator.read()
-        reads = _calls(after) - _calls(before)
-        leases = after.total("api_calls_total", verb="update") - before.total("api_calls_total", verb="update")
-        cpu = after.total("process_cpu_seconds_total") - before.total("process_cpu_seconds_total")
-        verbs = _verbs(self.installed.server.writes(since=mark))
-        self.tell(
-            f"{IDLE_SECONDS} s without a change, {state}: writes by verb; all calls; CPU",
-            f"{verbs}; {reads:.0f} calls, {leases:.0f} of them for the Lease; {cpu / IDLE_SECONDS:.1%} of a core",
+        cpu = grown(before, after, "process_cpu_seconds_total")
+        writes = self.installed.server.writes(since=mark)
+        self.sheet.tell(
+            f"{seconds:g} s without a change, {state}: writes by verb; all calls; CPU",
+            f"{verbs(writes)}; {grown(before, after, 'api_calls_total'):.0f} calls, "
+            f"{grown(before, after, 'api_calls_total', verb='update'):.0f} of them for the Lease; "
+            f"{cpu / seconds:.1%} of a core",
+            bar=Bar(1, "").judge(len(writes)),
         )
+        self.sheet.tell("… memory (RSS)", f"{megabytes(after):.0f} MB")
 
     async def restart(self, operator: Replica) -> None:
         """Restart the operator where nothing is to be done."""
@@ -149,50 +148,33 @@ class Bench:
             looked = reading.total("reconcile_duration_seconds_count")
             return looked >= self.count and reading.total("queue_depth") == 0
 
-        await until(idle, "it is idle", every_seconds=0.02, patience_seconds=PATIENCE_SECONDS)
-        ended = loop.time()
-        self.tell(
+        await until(idle, "it is idle", every_seconds=0.05, patience_seconds=PATIENCE_SECONDS)
+        self.sheet.tell(
             "restart with all services Ready: process to leader; to idle with every service looked at",
-            f"{led - began:.1f} s; {ended - began:.1f} s",
+            f"{led - began:.1f} s; {loop.time() - began:.1f} s",
         )
         await self.settle(operator)
-        reading, verbs = await operator.read(), _verbs(self.installed.server.writes(since=mark))
-        self.tell(
-            "… children written (metrics); writes by verb (audit log)",
-            f"{reading.total('applies_total', result='changed'):.0f}; {verbs}",
+        reading, writes = await operator.read(), self.installed.server.writes(since=mark)
+        self.sheet.tell(
+            "… writes by verb",
+            verbs(writes),
+            bar=Bar(1, "").judge(len(writes)),
+            peer=self.peer("2,900 updates in 150 s, not finished"),
         )
-        self.tell("… memory (RSS) afterwards", _memory(reading))
+        self._weigh("… memory (RSS) afterwards", reading)
 
-    async def hand_over(self, number: signal.Signals, words: str) -> None:
-        """Measure how long it takes until the other one of two replicas acts."""
-        led: list[float] = []
-        acted: list[float] = []
-        loop = asyncio.get_running_loop()
-        async with self.installed.replicas(2) as replicas:
-            for replica in replicas:
-                replica.start()
-            for turn in range(HAND_OVERS):
-                old, new = await _leader_first(replicas)
-                name, mark = self.services[turn % self.count], f"{number.name}-{turn}"
-                began = loop.time()
-                old.send(number)
-                patch = {"spec": {"runtime": Wish(mark).spec()["runtime"]}}
-                await self.api.merge(names.INFERENCE_SERVICE, BENCH, name, patch)
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await new.leads()
-                    led.append(loop.time() - began)
-                    acted.append(await self.arrivals.at(name, mark) - began)
-                await old.ended()
-                await self.settle(new)
-                old.start()
-        self.tell(
-            f"{words}, two replicas, {HAND_OVERS} times: until the other leads, p50 / most",
-            f"{quantile(led, 0.5):.2f} / {max(led):.2f} s",
-        )
-        self.tell(
-            "… until a change made at that moment has its Deployment, p50 / most",
-            f"{quantile(acted, 0.5):.2f} / {max(acted):.2f} s",
-        )
+    async def pending(self, operator: Replica) -> None:
+        """Add services that no node takes, see what they cost, and remove them."""
+        added = [f"homeless-{number:03}" for number in range(HOMELESS)]
+        for name in added:
+            await self.api.create(names.INFERENCE_SERVICE, service(BENCH, name, Wish("first")))
+        for name in added:
+            await self.arrivals.at(name, "first")
+        await self.settle(operator)
+        await self.idle(operator, f"{HOMELESS} more services whose pods no node takes", PENDING_SECONDS)
+        for name in added:
+            await self.api.delete(names.INFERENCE_SERVICE, BENCH, name)
+        await self.settle(operator)
 
     async def settle(self, operator: Replica) -> None:
         """Wait until nothing is queued and nothing has been written for a while."""
@@ -201,114 +183,103 @@ class Bench:
 
         async def quiet() -> bool:
             nonlocal mark, since
-            writes = len(self.installed.server.writes())
-            if writes != mark or (await operator.read()).total("queue_depth"):
-                mark, since = writes, loop.time()
+            end = self.installed.server.mark()
+            writes = len(self.installed.server.writes(since=mark)) if mark >= 0 else 1
+            mark = end
+            if writes or (await operator.read()).total("queue_depth"):
+                since = loop.time()
             return loop.time() - since > QUIET_SECONDS
 
         await until(quiet, "it is quiet", every_seconds=0.5, patience_seconds=PATIENCE_SECONDS)
 
-    async def _account(self, operator: Replica, before: Reading, phase: str) -> None:
+    async def _account(self, operator: Replica, before: Reading, services: int) -> None:
         await self.settle(operator)
         after = await operator.read()
-        looks = after.total("reconcile_duration_seconds_count") - before.total("reconcile_duration_seconds_count")
-        seconds = after.total("reconcile_duration_seconds_sum") - before.total("reconcile_duration_seconds_sum")
-        calls, was = after.by("api_calls_total", "verb"), before.by("api_calls_total", "verb")
-        verbs = {verb: calls[verb] - was.get(verb, 0) for verb in sorted(calls) if calls[verb] > was.get(verb, 0)}
-        listed = ", ".join(f"{verb} {count / looks:.2f}" for verb, count in verbs.items())
-        self.tell(
-            f"… reconciles per service, their mean time, API calls per reconcile until all is quiet ({phase})",
-            f"{looks / self.count:.1f}; {1000 * seconds / looks:.0f} ms; {sum(verbs.values()) / looks:.2f} ({listed})",
+        looks = grown(before, after, "reconcile_duration_seconds_count")
+        seconds = grown(before, after, "reconcile_duration_seconds_sum")
+        cpu = grown(before, after, "process_cpu_seconds_total")
+        self.sheet.tell(
+            "… until all is quiet: reconciles per service; mean time of one; API calls per reconcile; CPU per service",
+            f"{looks / services:.1f}; {1000 * seconds / looks:.0f} ms; {calls(before, after, looks)}; "
+            f"{1000 * cpu / services:.0f} ms",
         )
-        self.tell(f"… memory (RSS) after {phase}", _memory(after))
+        self._weigh("… memory (RSS)", after)
+
+    def _weigh(self, what: str, reading: Reading) -> None:
+        weight = megabytes(reading)
+        bar = Bar(170, "MB").judge(weight) if self.count == PEER_SERVICES else ""
+        self.sheet.tell(what, f"{weight:.0f} MB", bar=bar, peer=self.peer("168 MB"))
 
 
-async def run(count: int) -> str:
+async def run(count: int, *, idle_seconds: float) -> str:
     """Measure everything once.
 
     Args:
         count: services.
+        idle_seconds: how long to watch an operator that has nothing to do.
 
     Returns:
         A table in Markdown.
     """
     interruptible()
     told = circumstances()
-    async with installation() as installed, installed.server.connect() as api:
+    async with installation() as installed, installed.server.connect() as api, simulated(installed.server):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BENCH}}
         await api.create(NAMESPACE, body)
+        await add_nodes(api, NODES, allocatable={"cpu": "1k", "memory": "8Ti"})
         async with Arrivals.watched(api, BENCH) as arrivals:
             bench = Bench(installed, api, arrivals, count)
             async with installed.replicas(1) as (operator,):
                 operator.start()
                 await operator.leads()
                 await bench.settle(operator)
-                bench.tell("memory (RSS) without services", _memory(await operator.read()))
+                bench.sheet.tell("memory (RSS) without services", f"{megabytes(await operator.read()):.0f} MB")
                 with step(f"creating {count} services"):
                     await bench.create(operator)
-                with step(f"changing {count} services"):
+                with step(f"changing {min(count, CHANGED)} services"):
                     await bench.change(operator)
-                with step(f"{IDLE_SECONDS} s without a change, pods pending"):
-                    await bench.idle(operator, "all pods pending")
-                with step("calling all pods ready"):
-                    await bench.serve(operator)
-                with step(f"{IDLE_SECONDS} s without a change, services Ready"):
-                    await bench.idle(operator, "all services Ready")
+                with step(f"{idle_seconds:g} s without a change"):
+                    await bench.idle(operator, "all services Ready", idle_seconds)
                 with step("restarting"):
                     await bench.restart(operator)
+                with step(f"{HOMELESS} services that no node takes"):
+                    await bench.pending(operator)
                 await operator.stop()
-                bench.tell("unexpected errors in the operator's log", str(len(warnings(operator))))
-            with step("handing over after SIGTERM"):
-                await bench.hand_over(signal.SIGTERM, "SIGTERM to the leader")
-            with step("handing over after SIGKILL"):
-                await bench.hand_over(signal.SIGKILL, "SIGKILL to the leader")
-    return f"{told}\n\n{table(('what', 'result'), bench.rows)}"
+                bench.sheet.tell("unexpected errors in the operator's log", str(len(warnings(operator))))
+            for number, bar in ((signal.SIGTERM, Bar(1.0, "s")), (signal.SIGKILL, _takeover(installed.settings))):
+                with step(f"handing over after {number.name}"):
+                    await hand_over(
+                        installed, api, arrivals, bench.sheet,
+                        namespace=BENCH, services=bench.services, number=number, bar=bar, settle=bench.settle,
+                    )  # fmt: skip
+    return f"{told}\n\n{bench.sheet.markdown()}"
 
 
 def main() -> int:
     """Run the benchmark; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reconcile", description=__doc__)
-    parser.add_argument("--services", type=int, default=300, metavar="N", help="InferenceServices (300)")
+    parser.add_argument("--services", type=int, default=1000, metavar="N", help="InferenceServices (1000)")
+    parser.add_argument("--idle-seconds", type=float, default=600, metavar="S", help="without a change (600)")
     options = parser.parse_args()
-    if options.services < 1:
-        parser.error("--services: at least 1")
+    if options.services < 1 or options.idle_seconds <= 0:
+        parser.error("--services: at least 1; --idle-seconds: more than 0")
     try:
-        print(asyncio.run(run(options.services)))
+        print(asyncio.run(run(options.services, idle_seconds=options.idle_seconds)))
     except (ClusterError, Ended, TookTooLong) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-async def _leader_first(replicas: list[Replica]) -> tuple[Replica, Replica]:
-    """Wait until one of two leads and the other answers, and thus waits to lead."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            first, second = [await replica.read() for replica in replicas]
-            leading = [reading.total("leader") for reading in (first, second)]
-            # Whoever has asked for the Lease waits for it.
-            if sum(leading) == 1 and all(r.total("api_calls_total", verb="get") > 1 for r in (first, second)):
-                return (replicas[0], replicas[1]) if leading[0] else (replicas[1], replicas[0])
-            await asyncio.sleep(0.1)
+def _takeover(settings: Json) -> Bar:
+    election = settings["leaderElection"]
+    return Bar(election["leaseDurationSeconds"] + election["retrySeconds"], "s")
 
 
 def _is_ready(body: Json) -> bool:
     status = body.get("status") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
     return ready and status.get("observedGeneration") == body["metadata"]["generation"]
-
-
-def _calls(reading: Reading) -> float:
-    return reading.total("api_calls_total")
-
-
-def _verbs(writes: list[Json]) -> str:
-    counted = Counter(f"{write['verb']} {write['objectRef']['resource']}" for write in writes)
-    return ", ".join(f"{count} {name}" for name, count in counted.most_common()) or "none"
-
-
-def _memory(reading: Reading) -> str:
-    return f"{reading.total('process_resident_memory_bytes') / 1e6:.0f} MB"
 
 
 def _pair(times: list[float]) -> str:

@@ -32,18 +32,24 @@ class Wish:
         version: of the model.
         replicas: pods.
         suspend: whether it is to have none for the time being.
+        homeless: whether no node is to take the pods.
     """
 
     mark: str
     version: int = 1
     replicas: int = 1
     suspend: bool = False
+    homeless: bool = True
 
     def spec(self) -> Json:
-        """Write it as `spec`; no node will take the pods."""
+        """Write it as `spec`; on the CPU: with GPUs the operator would ask a Triton in the pods, which is not there."""
         return {
             "model": {"name": "m", "uri": "configmap://model", "version": self.version},
-            "runtime": {"env": [{"name": MARK, "value": self.mark}], "nodeSelector": {"no": "node"}},
+            "runtime": {
+                "env": [{"name": MARK, "value": self.mark}],
+                "nodeSelector": {"no": "node"} if self.homeless else {},
+            },
+            "gpu": {"count": 0},
             "replicas": self.replicas,
             "suspend": self.suspend,
         }

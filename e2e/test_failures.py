@@ -55,16 +55,6 @@ KILL_STUBS = (
 )
 
 
-def failure(namespace: Namespace, name: str, reason: str, seconds: int = 120) -> Json:
-    """Wait until a service tells of a failure, and return it."""
-
-    def told() -> Json | None:
-        found: Json = namespace.get("tisvc", name).get("status", {}).get("lastFailure") or {}
-        return found if found.get("reason") == reason else None
-
-    return namespace.until(told, seconds=seconds)
-
-
 def ready(namespace: Namespace, name: str) -> bool:
     conditions = namespace.get("tisvc", name).get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
@@ -186,8 +176,7 @@ def test_each_common_cause_is_told_exactly_and_a_corrected_spec_recovers(namespa
         *(body for body, _, _ in broken.values()),
     )
     for name, (_, reason, words) in broken.items():
-        found = failure(namespace, name, reason)
-        assert words in found["message"], name
+        namespace.failure(name, reason, words)
         assert "Warning" in namespace.kubectl("get", "events", "--field-selector", f"reason={reason}"), name
         assert words in condition(namespace, name, "Ready")["message"], name
     # Pods that a kubelet has given up do not pile up.
@@ -264,8 +253,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     node = sorted(set(by_node) - operator_nodes(cluster) or by_node)[0]
     try:
         cluster.lose_node(node)
-        lost = failure(namespace, "adder", "NodeLost", seconds=180)
-        assert f"node {node} does not report any more" in lost["message"]
+        namespace.failure("adder", "NodeLost", f"node {node} does not report any more", seconds=180)
         namespace.until(lambda: ready(namespace, "adder"), seconds=180)
         assert node not in {pod["spec"]["nodeName"] for pod in namespace.pods("adder")}
     finally:
@@ -293,8 +281,8 @@ def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
         cluster.kubectl("patch", "node", node, "--subresource=status", "--patch", without)
         cluster.lose_node(node)
         cluster.bring_back(node)
-        refused = failure(namespace, "adder", "InsufficientGPU")
-        assert "Node didn't have enough resource: nvidia.com/gpu, requested: 1" in refused["message"]
+        words = "Node didn't have enough resource: nvidia.com/gpu, requested: 1"
+        refused = namespace.failure("adder", "InsufficientGPU", words)
         assert refused["pod"] == by_node[node]
         namespace.until(lambda: ready(namespace, "adder"))
         assert by_node[node] not in [pod["metadata"]["name"] for pod in namespace.listed("pods")]
@@ -346,8 +334,7 @@ def test_an_update_on_a_full_pool_says_how_it_gets_on_and_then_does(
     )
     before = namespace.wait("adder", "Ready")
     namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, gpus=8))
-    short = failure(namespace, "adder", "InsufficientGPU")
-    assert "Insufficient nvidia.com/gpu" in short["message"]
+    namespace.failure("adder", "InsufficientGPU", "Insufficient nvidia.com/gpu")
     told = condition(namespace, "adder", "Ready")["message"]
     assert "rollout.maxSurgeGPUs: 0 updates pod by pod on the GPUs there are" in told
     assert namespace.get("tisvc", "adder")["status"]["stable"]["name"] == before["status"]["stable"]["name"]

@@ -59,6 +59,7 @@ def _reconciler(parts: process.Parts) -> Reconciler:
         parts.settings,
         parts.metrics,
         wake=parts.wake,
+        pressed=parts.pressed,
         clock=time.time,
         instance=parts.instance,
     )

@@ -240,3 +240,12 @@ async def test_under_a_storm_of_events_every_key_ends_up_looked_at_after_its_las
     assert seen == version
     for worker in workers:
         worker.cancel()
+
+
+async def test_the_queue_is_pressed_while_somebody_urgent_waits(queue: WorkQueue) -> None:
+    queue.add(A, Priority.NORMAL)
+    assert not queue.is_pressed
+    queue.add(B, Priority.URGENT)
+    assert queue.is_pressed
+    await take(queue, 1)
+    assert not queue.is_pressed

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from triton_operator.api import names
-from triton_operator.controller.store import Store, owner_of
-from triton_operator.edges.wire import Listing
+from triton_operator.controller.kept import owner_of
+from triton_operator.controller.store import Store, key_of
 
 KEY = ("ns", "demo")
 UID = "uid-of-demo"
@@ -31,8 +31,10 @@ def deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata} | more
 
 
-def listing(version: int, *items: dict[str, Any]) -> Listing:
-    return Listing(items=list(items), resource_version=str(version))
+def looked(store: Store, version: int, *items: dict[str, Any], namespace: str | None = None) -> set[tuple[str, str]]:
+    """Take in a complete list of Deployments, as the periodic look does."""
+    changed = {key for item in items for key in store.observe(None, item)}
+    return changed | store.sweep(names.DEPLOYMENT, namespace, {key_of(item) for item in items}, str(version))
 
 
 def known(store: Store, name: str = "demo-1") -> str | None:
@@ -112,6 +114,11 @@ def test_the_echo_of_our_own_write_is_no_news(store: Store) -> None:
             {"status": {"conditions": [{"type": "Available", "status": "True", "lastUpdateTime": "2"}]}},
             id="a heartbeat of a condition",
         ),
+        pytest.param(
+            {"status": {"replicas": 1, "observedGeneration": 1, "conditions": [{"type": "Progressing"}]}},
+            {"status": {"replicas": 1, "observedGeneration": 2, "updatedReplicas": 1}},
+            id="what Kubernetes notes of a Deployment",
+        ),
     ],
 )
 def test_a_change_that_nobody_reads_is_no_news_but_its_version_is_kept(
@@ -135,12 +142,50 @@ def test_who_wrote_the_status_when_is_no_news(store: Store) -> None:
     assert changed == ()
 
 
-def test_a_foreign_field_manager_is_news(store: Store) -> None:
-    store.observe("ADDED", deployment(5))
-    edited = deployment(6)
-    edited["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}}]
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        pytest.param({"f:spec": {}}, {"f:metadata": {}}, (), id="another manager's fields"),
+        pytest.param({}, {"f:spec": {}}, (KEY,), id="a field that is no longer ours"),
+    ],
+)
+def test_only_the_ownership_of_our_fields_is_news(
+    store: Store, ours: dict[str, Any], theirs: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    before, after = deployment(5), deployment(6)
+    own = {"manager": "triton-operator", "operation": "Apply"}
+    before["metadata"]["managedFields"] = [own | {"fieldsV1": {"f:spec": {}}}]
+    after["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "operation": "Update", "fieldsV1": theirs},
+        own | {"fieldsV1": ours},
+    ]
+    store.observe("ADDED", before)
 
-    assert store.observe("MODIFIED", edited) == (KEY,)
+    assert store.observe("MODIFIED", after) == expected
+
+
+def test_annotations_are_news_only_where_they_are_ours(store: Store) -> None:
+    def annotated(version: int, **annotations: str) -> dict[str, Any]:
+        body = deployment(version)
+        body["metadata"]["annotations"] = {names.ANNOTATION_APPLIED: "1"} | annotations
+        return body
+
+    store.observe("ADDED", annotated(5))
+
+    assert store.observe("MODIFIED", annotated(6, **{"deployment.kubernetes.io/revision": "1"})) == ()
+    assert store.observe("MODIFIED", annotated(7, **{names.ANNOTATION_APPLIED: "2"})) == (KEY,)
+
+
+def test_what_is_kept_is_the_object_but_for_the_ownership_of_others_fields(store: Store) -> None:
+    body = deployment(5, spec={"replicas": 2, "template": {"é": [1.5, None, True]}}, status={"readyReplicas": 1})
+    own = {"manager": "triton-operator", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    other = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+    body["metadata"]["managedFields"] = [other, own | {"time": "2026-01-01T00:00:00Z"}]
+    store.observe("ADDED", body)
+
+    expected = body | {"metadata": body["metadata"] | {"managedFields": [own]}}
+    assert store.get(names.DEPLOYMENT, ("ns", "demo-1")) == expected
+    assert store.children(UID, names.DEPLOYMENT) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +193,11 @@ def test_a_foreign_field_manager_is_news(store: Store) -> None:
     [
         pytest.param({"spec": {"replicas": 2}}, id="spec"),
         pytest.param({"status": {"readyReplicas": 1}}, id="ready pods"),
-        pytest.param({"status": {"conditions": [{"type": "Progressing", "status": "False"}]}}, id="condition"),
+        pytest.param({"status": {"replicas": 1}}, id="pods"),
+        pytest.param(
+            {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]}},
+            id="pods that are refused",
+        ),
     ],
 )
 def test_what_reconciliation_reads_is_news(store: Store, more: dict[str, Any]) -> None:
@@ -226,34 +275,34 @@ def test_a_list_removes_what_was_deleted_unseen(store: Store) -> None:
     store.observe("ADDED", deployment(5, name="gone"))
     store.observe("ADDED", deployment(6, name="stays"))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20, deployment(6, name="stays"))) == {KEY}
+    assert looked(store, 20, deployment(6, name="stays")) == {KEY}
     assert (known(store, "gone"), known(store, "stays")) == (None, "6")
 
 
 def test_a_list_keeps_what_was_made_after_it(store: Store) -> None:
     store.saw(deployment(21, name="young"))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20)) == set()
+    assert looked(store, 20) == set()
     assert known(store, "young") == "21"
 
 
 def test_a_list_without_news_changes_nothing(store: Store) -> None:
     store.observe("ADDED", deployment(5))
 
-    assert store.replace(names.DEPLOYMENT, None, listing(20, deployment(5))) == set()
+    assert looked(store, 20, deployment(5)) == set()
 
 
 def test_a_list_of_one_namespace_leaves_the_others_alone(store: Store) -> None:
     store.observe("ADDED", deployment(5))
 
-    assert store.replace(names.DEPLOYMENT, "other", listing(20)) == set()
+    assert looked(store, 20, namespace="other") == set()
     assert known(store) == "5"
 
 
 def test_an_event_older_than_a_list_that_does_not_show_the_object_is_dropped(store: Store) -> None:
     store.observe("ADDED", deployment(5))
     store.observe("DELETED", deployment(9))
-    store.replace(names.DEPLOYMENT, None, listing(20))
+    looked(store, 20)
 
     store.saw(deployment(8))
 

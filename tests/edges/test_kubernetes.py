@@ -7,6 +7,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.edges.errors import AlreadyExists, Conflict, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
+from triton_operator.edges.lists import Form
 
 pytestmark = pytest.mark.cluster
 
@@ -143,21 +144,25 @@ async def test_another_object_of_the_same_name_is_not_deleted(kube: Kube, namesp
     assert await read(kube, namespace) == theirs
 
 
+@pytest.mark.parametrize("form", Form)
 async def test_a_list_of_several_pages_is_complete(
-    kube: Kube, namespace: str, calls: Any, monkeypatch: pytest.MonkeyPatch
+    kube: Kube, namespace: str, calls: Any, monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
     wanted = {f"settings-{number}" for number in range(7)}
     for name in wanted:
-        await kube.create(config_map(namespace, name), kind=names.CONFIG_MAP)
-    monkeypatch.setattr("triton_operator.edges.kubernetes.CHUNK", 3)
+        await kube.create(config_map(namespace, name, a="b"), kind=names.CONFIG_MAP)
+    monkeypatch.setattr("triton_operator.edges.lists.CHUNK", 3)
     calls.seen.clear()
 
-    listing = await kube.listing(names.CONFIG_MAP, namespace=namespace)
+    found = [page async for page in kube.pages(names.CONFIG_MAP, namespace, form=form)]
 
-    assert {item["metadata"]["name"] for item in listing.items} - {"kube-root-ca.crt"} == wanted
-    assert {(item["apiVersion"], item["kind"]) for item in listing.items} == {("v1", "ConfigMap")}
+    items = [item for page in found for item in page.items]
+    assert {item["metadata"]["name"] for item in items} - {"kube-root-ca.crt"} == wanted
+    assert {(item["apiVersion"], item["kind"]) for item in items} == {("v1", "ConfigMap")}
+    assert any("data" in item for item in items) == (form == Form.WHOLE)
     assert calls.seen == [("list", "200")] * 3
-    assert listing.resource_version.isdecimal()
+    assert [page.is_first for page in found] == [True, False, False]
+    assert all(page.resource_version.isdecimal() for page in found)
 
 
 async def test_a_list_honours_selectors(kube: Kube, namespace: str) -> None:

@@ -127,10 +127,10 @@ async def test_a_list_whose_pages_expire_half_way_begins_again(client: Kube, scr
 
     script.answers = [page("old", "token"), refusal(410, "Expired"), page("new", "")]
 
-    listing = await client.listing(names.CONFIG_MAP, namespace="ns")
+    items = await client.list(names.CONFIG_MAP, namespace="ns")
 
-    assert [item["metadata"]["name"] for item in listing.items] == ["new"]
-    assert [request.query.get("limit") for request in script.requests] == ["250", "250", None]
+    assert [item["metadata"]["name"] for item in items] == ["new"]
+    assert [request.query.get("limit") for request in script.requests] == ["100", "100", None]
 
 
 async def test_no_more_requests_are_in_flight_than_allowed(client: Kube, script: Script) -> None:

@@ -35,11 +35,47 @@ def woken() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-async def reconciler(kube: Kube, store: Store, woken: list[tuple[str, str]]) -> AsyncIterator[Reconciler]:
+def others() -> list[str]:
+    """Services that wait for their first look."""
+    return []
+
+
+@pytest.fixture
+async def reconciler(
+    kube: Kube, store: Store, woken: list[tuple[str, str]], others: list[str]
+) -> AsyncIterator[Reconciler]:
     settings = Settings(prepareImage="localhost/triton-operator:test", tritonImage="localhost/triton:test")
-    made = Reconciler(kube, store, settings, Nobody(), wake=woken.append, clock=time.time, instance="test")
+    made = Reconciler(
+        kube,
+        store,
+        settings,
+        Nobody(),
+        wake=woken.append,
+        pressed=lambda: bool(others),
+        clock=time.time,
+        instance="test",
+    )
     yield made
     await made.close()
+
+
+async def test_while_others_wait_a_new_service_gets_its_deployment_and_the_rest_later(
+    services: Any, reconciler: Reconciler, store: Store, others: list[str]
+) -> None:
+    key = (services.namespace, "a")
+    store.observe("ADDED", await services.apply("a"))
+    others.append("b")
+    assert await reconciler.reconcile(key) == 0.0
+    children = await services.children("a")
+    assert len(children["Deployment"]) == 1
+    assert len(children["Service"]) == 1
+    assert not children["PodDisruptionBudget"]
+    assert (await services.get("a"))["status"]["observedGeneration"] == -1
+    assert await reconciler.reconcile(key) != 0.0  # though others still wait
+    children = await services.children("a")
+    assert len(children["Service"]) == 3
+    assert len(children["PodDisruptionBudget"]) == 1
+    assert (await services.get("a"))["status"]["observedGeneration"] == 1
 
 
 async def test_a_spec_that_changes_while_its_predecessor_is_told_of_is_looked_at(

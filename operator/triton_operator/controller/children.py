@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
+from triton_operator.controller.kept import owner_of
 from triton_operator.controller.queue import Key
-from triton_operator.controller.store import Store, owner_of
+from triton_operator.controller.store import Store
 from triton_operator.core.drift import is_as_applied, stamped
 from triton_operator.core.world import Problem
 from triton_operator.edges.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
@@ -109,7 +110,10 @@ class Writer:
     async def _create(self, kind: Kind, body: Json) -> Json | None:
         """Create a child; return the object that has its name if there is one."""
         try:
-            self._saw(kind, await self._kube.create_applied(stamped(body), kind=kind))
+            if kind == names.CONTROLLER_REVISION:  # never written again, so it need not be an apply, which costs twice
+                self._saw(kind, await self._kube.create(body, kind=kind))
+            else:
+                self._saw(kind, await self._kube.create_applied(stamped(body), kind=kind))
             return None
         except AlreadyExists:
             metadata = body["metadata"]

@@ -19,7 +19,8 @@ from triton_operator.api.names import Kind
 from triton_operator.api.settings import Watch
 from triton_operator.controller.queue import Priority, WorkQueue
 from triton_operator.controller.store import KINDS, Store
-from triton_operator.edges.kubernetes import CALL_SECONDS, CHUNK, Object
+from triton_operator.edges.kubernetes import CALL_SECONDS, Object
+from triton_operator.edges.lists import CHUNK
 
 Seen = Callable[[str | None, Object], None]
 """Takes an event's type (None for an object of a list) and its object."""
@@ -125,7 +126,7 @@ def kopf_settings(watch: Watch) -> kopf.OperatorSettings:
     settings.watching.server_timeout = 290  # streams silent for 70 s are dropped too
     settings.networking.request_timeout = CALL_SECONDS
     settings.queueing.worker_limit = None
-    settings.queueing.idle_timeout = 1.0  # the task of an object; our handlers never sleep
+    settings.queueing.idle_timeout = 0.1  # an object and its task live as long; our handlers never sleep
     settings.queueing.exit_timeout = 0.0  # they have nothing to finish when Kopf ends
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()

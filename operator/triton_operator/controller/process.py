@@ -42,6 +42,7 @@ class Parts:
         settings: the administrator's.
         metrics: counts what is applied.
         wake: queues a service.
+        pressed: tells whether other users wait for their new specs to be looked at.
         instance: this process, unique, as the Lease and events name it.
     """
 
@@ -50,6 +51,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     wake: Callable[[Key], None]
+    pressed: Callable[[], bool]
     instance: str
 
 
@@ -183,6 +185,7 @@ class Process:
                 settings=self._settings,
                 metrics=self._metrics,
                 wake=lambda key: self._queue.add(key, Priority.NORMAL),
+                pressed=lambda: self._queue.is_pressed,
                 instance=self._instance,
             )
         )

@@ -156,6 +156,11 @@ class WorkQueue:
         return sum(len(lane) for lane in self._lanes.values())
 
     @property
+    def is_pressed(self) -> bool:
+        """Whether a key waits that is urgent."""
+        return bool(self._lanes[Priority.URGENT])
+
+    @property
     def active(self) -> int:
         """Keys that are worked on."""
         return len(self._active)

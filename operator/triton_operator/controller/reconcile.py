@@ -31,6 +31,7 @@ from triton_operator.resources.children import Owner
 Json = dict[str, Any]
 
 NOTE_BYTES = 1024
+NOTHING_AMISS = ((), ())
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Reconciler:
         observer: Observer,
         *,
         wake: Callable[[Key], None],
+        pressed: Callable[[], bool],
         clock: Callable[[], float],
         instance: str,
     ) -> None:
@@ -57,6 +59,7 @@ class Reconciler:
             settings: the operator's settings.
             observer: counts what is applied.
             wake: queues a service.
+            pressed: tells whether other users wait for their new specs to be looked at.
             clock: seconds since the epoch.
             instance: this process, as events name it.
         """
@@ -69,6 +72,7 @@ class Reconciler:
         self._vitals = Vitals(kube, store, settings.watch, wake)
         self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
         self._wake = wake
+        self._pressed = pressed
         self._clock = clock
         self._instance = instance
 
@@ -100,6 +104,11 @@ class Reconciler:
         )
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
+        if plan.pressing and self._pressed():
+            # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
+            brief = replace(plan, children=plan.children[: plan.pressing], surplus=(), removals=())
+            if await self._carry_out(world, brief) == NOTHING_AMISS:
+                return 0.0
         problems, waits = await self._carry_out(world, plan)
         if problems or waits:
             plan = decide(replace(world, problems=problems, waits=waits))

@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.controller.events import label_selector
 from triton_operator.controller.queue import Key, Priority, WorkQueue
-from triton_operator.controller.store import KINDS, Store
+from triton_operator.controller.store import KINDS, Store, key_of
 from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
+from triton_operator.edges.lists import Form
 
 _RETRY_SECONDS = 30.0
 # What is deleted between our first list and Kopf's is told by no event, and Kopf does not say when it has listed.
@@ -56,7 +58,7 @@ class Resync:
             ApiError: a kind could not be listed; the store then holds what was known before of that kind.
         """
         first = self._ended is None
-        for key in await self._take_in():
+        for key in await self._look(Form.WHOLE):
             self._queue.add(key, Priority.LOW if first else Priority.NORMAL)
         for key in self._store.services():
             self._queue.add(key, Priority.LOW)
@@ -67,7 +69,7 @@ class Resync:
         for seconds in _CATCH_UP_SECONDS:
             await asyncio.sleep(seconds)
             try:
-                for key in await self._take_in():
+                for key in await self._look(Form.METADATA):
                     self._queue.add(key, Priority.NORMAL)
             except ApiError as error:
                 _log.warning("A look at the cluster after the start failed: %s", error)
@@ -82,16 +84,32 @@ class Resync:
             else:
                 seconds = self._interval()
 
-    async def _take_in(self) -> set[Key]:
-        """List every kind, and return the services to look at because something had changed unseen."""
+    async def _look(self, form: Form) -> set[Key]:
+        """List every kind, and return the services to look at because something had changed unseen.
+
+        Args:
+            form: by metadata alone is only seen what has gone.
+        """
         changed: set[Key] = set()
         for kind in KINDS:
             for namespace in self._settings.watch.namespaces or (None,):
-                listing = await self._kube.listing(
-                    kind, namespace=namespace, label_selector=label_selector(kind, self._settings.watch)
-                )
-                changed |= self._store.replace(kind, namespace, listing)
+                changed |= await self._look_at(kind, namespace, form)
         return changed
+
+    async def _look_at(self, kind: Kind, namespace: str | None, form: Form) -> set[Key]:
+        changed: set[Key] = set()
+        present: set[Key] = set()
+        resource_version = ""
+        selector = label_selector(kind, self._settings.watch)
+        async for page in self._kube.pages(kind, namespace, label_selector=selector, form=form):
+            if page.is_first:
+                present.clear()
+            for item in page.items:
+                present.add(key_of(item))
+                if form == Form.WHOLE:
+                    changed.update(self._store.observe(None, item))
+            resource_version = page.resource_version
+        return changed | self._store.sweep(kind, namespace, present, resource_version)
 
     def _interval(self) -> float:
         return self._settings.resyncSeconds * (0.9 + 0.2 * self._jitter())

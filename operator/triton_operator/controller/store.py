@@ -4,41 +4,31 @@ It is fed by watch events, by complete lists and by the answers to our own write
 resourceVersion wins. Not for: anything that must survive a restart.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from sys import intern
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
+from triton_operator.controller.kept import Kept, number, version_of
 from triton_operator.controller.queue import Key
 from triton_operator.edges.kubernetes import Object
-from triton_operator.edges.wire import Listing
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
 """What the store keeps."""
 
 _KIND_OF = {(kind.api_version, kind.kind): kind for kind in KINDS}
-_HEARTBEATS = frozenset({"lastUpdateTime", "lastHeartbeatTime", "lastProbeTime"})
 
 
-def owner_of(child: Object) -> tuple[Key, str] | None:
-    """Find the service that controls an object.
-
-    Returns:
-        The service's key and uid, or None when no InferenceService is the object's controller.
-    """
-    metadata = child["metadata"]
-    for reference in metadata.get("ownerReferences") or ():
-        group = reference.get("apiVersion", "").partition("/")[0]
-        if reference.get("controller") and reference.get("kind") == "InferenceService" and group == names.GROUP:
-            return (metadata.get("namespace", ""), reference["name"]), reference["uid"]
-    return None
+def key_of(seen: Object) -> Key:
+    """Give an object's namespace and name."""
+    return intern(seen["metadata"].get("namespace", "")), intern(seen["metadata"]["name"])
 
 
 class Store:
     """See the module."""
 
     def __init__(self) -> None:
-        self._objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in KINDS}
+        self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in KINDS}
         self._children: dict[str, set[tuple[Kind, Key]]] = {}
         # When an object went, so that a late older event does not bring it back. A complete list says the same of all
         # that it does not show, so the horizon of the list takes the place of older entries.
@@ -46,17 +36,18 @@ class Store:
         self._horizons: dict[tuple[Kind, str | None], int] = {}
 
     def get(self, kind: Kind, key: Key) -> Object | None:
-        """Return the newest version known of one object; the caller must not change it."""
-        return self._objects[kind].get(key)
+        """Return the newest version known of one object, as far as it is kept (see `controller.kept`)."""
+        known = self._objects[kind].get(key)
+        return known.unpack() if known is not None else None
 
     def services(self) -> list[Key]:
         """Return the keys of all services."""
         return list(self._objects[names.INFERENCE_SERVICE])
 
     def children(self, owner_uid: str, kind: Kind) -> list[Object]:
-        """Return the children of one kind that a service controls, by name; the caller must not change them."""
+        """Return the children of one kind that a service controls, by name."""
         keys = sorted(key for child_kind, key in self._children.get(owner_uid, ()) if child_kind == kind)
-        return [self._objects[kind][key] for key in keys]
+        return [self._objects[kind][key].unpack() for key in keys]
 
     def observe(self, event_type: str | None, seen: Object) -> tuple[Key, ...]:
         """Take in a watch event.
@@ -69,53 +60,52 @@ class Store:
             The keys of the services to look at: none when nothing changed that reconciliation reads.
         """
         kind = _kind_of(seen)
-        key = _key_of(seen)
+        key = key_of(seen)
         if event_type == "DELETED":
-            return self._remove(kind, key, seen)
-        if self._is_stale(kind, key, seen):
+            last = Kept.of(kind, seen)
+            return self._forget(kind, key, last.version, last)
+        if self._is_stale(kind, key, version_of(seen)):
             return ()
         before = self._objects[kind].get(key)
-        self._put(kind, key, seen)
-        if before is not None and _essence(kind, before) == _essence(kind, seen):
+        now = Kept.of(kind, seen)
+        self._put(kind, key, now)
+        if before is not None and before.digest == now.digest:
             return ()
-        return _services(kind, (before, seen))
+        return _services(kind, key, (before, now))
 
     def saw(self, written: Object) -> None:
         """Take in the answer to a write of our own, so that the next look does not read an older state."""
         kind = _kind_of(written)
-        key = _key_of(written)
-        if not self._is_stale(kind, key, written):
-            self._put(kind, key, written)
+        key = key_of(written)
+        if not self._is_stale(kind, key, version_of(written)):
+            self._put(kind, key, Kept.of(kind, written))
 
     def lost(self, kind: Kind, key: Key, uid: str) -> None:
         """Forget an object that the API server said is gone, unless another one has taken its name since."""
         known = self._objects[kind].get(key)
-        if known is not None and known["metadata"]["uid"] == uid:
-            self._remove(kind, key, known)
+        if known is not None and known.uid == uid:
+            self._forget(kind, key, known.version)
 
-    def replace(self, kind: Kind, namespace: str | None, listing: Listing) -> set[Key]:
-        """Take in a complete list: the only thing that shows what was deleted while no watch was open.
+    def sweep(self, kind: Kind, namespace: str | None, present: Collection[Key], resource_version: str) -> set[Key]:
+        """Forget what a complete list did not show: only such a list tells what was deleted while no watch was open.
 
         Args:
-            kind: the kind listed.
+            kind: the kind listed, with the selectors of the watch.
             namespace: the namespace listed, or None for all.
-            listing: the list, made with the selectors of the watch.
+            present: what the list showed, all of it taken in or known.
+            resource_version: of the list.
 
         Returns:
-            The keys of the services to look at because something had changed unseen.
+            The keys of the services to look at because of that.
         """
         changed: set[Key] = set()
-        for item in listing.items:
-            changed.update(self.observe(None, item))
-        horizon = _number(listing.resource_version)
+        horizon = number(resource_version)
         if horizon is None:
             return changed
-        present = {_key_of(item) for item in listing.items}
         for key, known in list(self._objects[kind].items()):
             in_scope = namespace is None or key[0] == namespace
-            version = _version(known)
-            if in_scope and key not in present and version is not None and version <= horizon:
-                changed.update(self._remove(kind, key, known))
+            if in_scope and key not in present and known.version is not None and known.version <= horizon:
+                changed.update(self._forget(kind, key, known.version))
         scope = (kind, namespace)
         self._horizons[scope] = max(horizon, self._horizons.get(scope, 0))
         gone = self._gone[kind]
@@ -123,90 +113,47 @@ class Store:
             del gone[key]
         return changed
 
-    def _is_stale(self, kind: Kind, key: Key, seen: Object) -> bool:
-        version = _version(seen)
+    def _is_stale(self, kind: Kind, key: Key, version: int | None) -> bool:
         if version is None:
             return False
         known = self._objects[kind].get(key)
         if known is not None:
-            at = _version(known)
-            return at is not None and version <= at
+            return known.version is not None and version <= known.version
         horizons = (self._horizons.get((kind, None), 0), self._horizons.get((kind, key[0]), 0))
         return version <= max(self._gone[kind].get(key, 0), *horizons)
 
-    def _put(self, kind: Kind, key: Key, seen: Object) -> None:
+    def _put(self, kind: Kind, key: Key, now: Kept) -> None:
         self._unlink(kind, key)
-        owner = owner_of(seen)
-        if kind != names.INFERENCE_SERVICE and owner is None:
-            return  # not a child of ours, whatever its labels say
-        self._objects[kind][key] = seen
-        if kind != names.INFERENCE_SERVICE and owner is not None:
-            self._children.setdefault(owner[1], set()).add((kind, key))
+        if kind == names.INFERENCE_SERVICE:
+            self._objects[kind][key] = now
+        elif now.owner is not None:  # else it is not a child of ours, whatever its labels say
+            self._objects[kind][key] = now
+            self._children.setdefault(now.owner[1], set()).add((kind, key))
 
-    def _remove(self, kind: Kind, key: Key, last: Object) -> tuple[Key, ...]:
+    def _forget(self, kind: Kind, key: Key, version: int | None, *last: Kept) -> tuple[Key, ...]:
         known = self._objects[kind].get(key)
-        version = _version(last)
-        if known is not None and version is not None:
-            at = _version(known)
-            if at is not None and at > version:
-                return ()  # the deletion of a predecessor
+        if known is not None and version is not None and known.version is not None and known.version > version:
+            return ()  # the deletion of a predecessor
         self._unlink(kind, key)
         if version is not None:
             self._gone[kind][key] = max(version, self._gone[kind].get(key, 0))
-        return _services(kind, (known, last))
+        return _services(kind, key, (known, *last))
 
     def _unlink(self, kind: Kind, key: Key) -> None:
         known = self._objects[kind].pop(key, None)
-        owner = owner_of(known) if known is not None else None
+        owner = known.owner if known is not None else None
         if owner is not None and (siblings := self._children.get(owner[1])) is not None:
             siblings.discard((kind, key))
             if not siblings:
                 del self._children[owner[1]]
 
 
-def _services(kind: Kind, versions: Iterable[Object | None]) -> tuple[Key, ...]:
-    keys: dict[Key, None] = {}
-    for version in versions:
-        if version is None:
-            continue
-        if kind == names.INFERENCE_SERVICE:
-            keys[_key_of(version)] = None
-        elif (owner := owner_of(version)) is not None:
-            keys[owner[0]] = None
-    return tuple(keys)
+def _services(kind: Kind, key: Key, versions: Iterable[Kept | None]) -> tuple[Key, ...]:
+    found = [version for version in versions if version is not None]
+    if kind == names.INFERENCE_SERVICE:
+        return (key,) if found else ()
+    return tuple(dict.fromkeys(version.owner[0] for version in found if version.owner is not None))
 
 
 def _kind_of(seen: Object) -> Kind:
     return _KIND_OF[seen["apiVersion"], seen["kind"]]
-
-
-def _key_of(seen: Object) -> Key:
-    return seen["metadata"].get("namespace", ""), seen["metadata"]["name"]
-
-
-def _version(seen: Object) -> int | None:
-    return _number(seen["metadata"].get("resourceVersion", ""))
-
-
-def _number(resource_version: str) -> int | None:
-    return int(resource_version) if resource_version.isdecimal() else None
-
-
-def _essence(kind: Kind, seen: Object) -> Object:
-    """What reconciliation reads of an object: all but versions, heartbeats and who wrote the status when."""
-    metadata = {key: value for key, value in seen["metadata"].items() if key != "resourceVersion"}
-    metadata["managedFields"] = [
-        {key: value for key, value in entry.items() if key != "time"}
-        for entry in metadata.get("managedFields") or ()
-        if entry.get("subresource") != "status"
-    ]
-    essence = seen | {"metadata": metadata}
-    status: Any = essence.pop("status", None)
-    if kind != names.POD_DISRUPTION_BUDGET and isinstance(status, dict):
-        essence["status"] = status | {
-            "conditions": [
-                {key: value for key, value in condition.items() if key not in _HEARTBEATS}
-                for condition in status.get("conditions") or ()
-            ]
-        }
-    return essence

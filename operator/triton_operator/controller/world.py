@@ -163,8 +163,9 @@ def _is_ending(pod: Json, *, now: float) -> bool:
 
 def _revisions(deployments: Iterable[Json], kept: Iterable[Json]) -> dict[str, Revision]:
     """Read the revisions; one that cannot be read from its ControllerRevision is read from its Deployment."""
-    found = [*map(from_deployment, deployments), *map(from_object, kept)]
-    return {revision.name: revision for revision in found if revision}
+    found = {revision.name: revision for revision in map(from_object, kept) if revision}
+    lost = (body for body in deployments if body["metadata"]["name"] not in found)
+    return {revision.name: revision for revision in map(from_deployment, lost) if revision} | found
 
 
 def _record(config_maps: Iterable[Json], service: str) -> Record | None:

@@ -94,9 +94,11 @@ def decide(world: World) -> Plan:
     record = timed(world, record, target.name, wanted=wanted, settled=ready(situation)[0] == "True")
     situation = replace(situation, record=record)
     built = status(situation)
+    found = _children(world, spec, target, record, shares)
     return Plan(
         record=record,
-        children=_children(world, spec, target, record, shares),
+        children=found,
+        pressing=_pressing(world, found),
         surplus=_surplus(world, spec, target, record, shares),
         removals=removals(pods, world.fleets, dead=world.dead, now=world.now),
         status=built,
@@ -134,22 +136,34 @@ def _children(
         (CONTROLLER_REVISION, children.controller_revision(owner, r.name, number=r.number, data=to_data(r)))
         for r in _unkept(world, running)
     ]
-    found += [
-        (SERVICE, children.stable_service(owner, record.serving)),
-        (SERVICE, children.headless_service(owner, record.serving)),
-    ]
-    for revision in running:
-        body = children.deployment(
+    deployments = {
+        revision.name: children.deployment(
             owner,
             revision.name,
             template=revision.template,
             replicas=shares.get(revision.name, 0),
             progress_deadline_seconds=longest(revision, provision_seconds=provision_seconds(world)),
         )
-        found += [(DEPLOYMENT, body), (SERVICE, children.revision_service(owner, revision.name))]
+        for revision in running
+    }
+    # What is new grows first; traffic moves before anything shrinks.
+    found.append((SERVICE, children.stable_service(owner, record.serving)))
+    found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
+    found.append((SERVICE, children.headless_service(owner, record.serving)))
+    found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
+    for revision in running:
+        found.append((SERVICE, children.revision_service(owner, revision.name)))
         if spec.pod_disruption_budget.enabled:
             found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
     return tuple(found)
+
+
+def _pressing(world: World, found: Children) -> int:
+    """Count the children up to the last Deployment that is not there yet."""
+    new = (
+        i for i, (kind, body) in enumerate(found) if kind == DEPLOYMENT and body["metadata"]["name"] not in world.fleets
+    )
+    return max((i + 1 for i in new), default=0)
 
 
 def _unkept(world: World, running: list[Revision]) -> list[Revision]:

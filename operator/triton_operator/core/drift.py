@@ -48,10 +48,11 @@ def is_as_applied(live: Json, body: Json) -> bool:
         False if the body differs from the one applied last, or a field of it is no longer ours.
     """
     annotations = live["metadata"].get("annotations") or {}
-    if annotations.get(ANNOTATION_APPLIED) != fingerprint(body):
+    wanted = stamped(body)
+    if annotations.get(ANNOTATION_APPLIED) != wanted["metadata"]["annotations"][ANNOTATION_APPLIED]:
         return False
     return any(
-        _owned(_content(stamped(body)), entry.get("fieldsV1") or {})
+        _owned(_content(wanted), entry.get("fieldsV1") or {})
         for entry in live["metadata"].get("managedFields") or []
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
     )

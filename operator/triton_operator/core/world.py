@@ -132,6 +132,7 @@ class Plan:
     Attributes:
         record: what to remember, written before anything else.
         children: objects to have, in the order to write them.
+        pressing: how many of them, from the first, bring new pods on their way; 0 if there are none to start.
         surplus: children to delete, by kind and name.
         removals: pods to delete.
         status: the whole status to write.
@@ -143,6 +144,7 @@ class Plan:
     children: tuple[tuple[Kind, Json], ...]
     surplus: tuple[tuple[Kind, str], ...]
     status: Json
+    pressing: int = 0
     removals: tuple[Removal, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     look_again: float | None = None

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config
@@ -23,7 +24,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.edges import wire
 from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, NotFound
-from triton_operator.edges.wire import Listing
+from triton_operator.edges.lists import Form, Page, pages
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -33,9 +34,6 @@ CALL_SECONDS = 30.0
 
 PATIENCE_SECONDS = 10.0
 """How long one call waits in all when the server answers 429 or 503 with Retry-After; then it raises."""
-
-CHUNK = 250
-"""Objects per page of a list: bounds the memory of a list on both sides."""
 
 _JSON = "application/json"
 # Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
@@ -82,6 +80,8 @@ class Kube:
                 config_file=path, client_configuration=configuration, persist_config=False
             )
         configuration.retries = None
+        # With its default each request asks two threads for a proxy and for a .netrc.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         configuration.connection_pool_maxsize = concurrency + 1  # one for `changed`, which holds its connection
         async with ApiClient(configuration) as client:
             client.user_agent = f"{names.OPERATOR}/{version('triton-operator')}"
@@ -97,45 +97,38 @@ class Kube:
     async def list(
         self, kind: Kind, *, namespace: str | None, label_selector: str = "", field_selector: str = ""
     ) -> Objects:
-        """List the objects of a kind, of one namespace or (None) of all; see `listing`."""
-        found = await self.listing(
-            kind, namespace=namespace, label_selector=label_selector, field_selector=field_selector
-        )
-        return found.items
+        """List the objects of a kind, of one namespace or (None) of all; see `pages`."""
+        items: Objects = []
+        async for page in self.pages(kind, namespace, label_selector=label_selector, field_selector=field_selector):
+            items = page.items if page.is_first else items + page.items
+        return items
 
-    async def listing(
-        self, kind: Kind, *, namespace: str | None, label_selector: str = "", field_selector: str = ""
-    ) -> Listing:
-        """List the objects of a kind completely, page by page.
+    def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        form: Form = Form.WHOLE,
+    ) -> AsyncIterator[Page]:
+        """List the objects of a kind completely, a page at a time, so that never all of them are in memory.
 
         Args:
             kind: the type.
             namespace: the namespace, or None for all.
             label_selector: as in `kubectl -l`; empty: all.
             field_selector: as in `kubectl --field-selector`; empty: all.
+            form: how much of each object.
 
         Returns:
-            All objects and the resourceVersion of the list.
+            The pages; with a first one in between, what came before it counts no more.
         """
-        path = wire.path(kind, namespace=namespace)
-        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        items: Objects = []
-        page: dict[str, str] = {"limit": str(CHUNK)}
-        while True:
-            try:
-                answer = await self._json("list", "GET", path, query=query | page)
-            except ApiError as error:
-                if error.status != 410 or "continue" not in page:
-                    raise
-                # The pages expired half-way. One page cannot expire, so this happens once.
-                items, page = [], {}
-                continue
-            for item in answer.get("items") or ():
-                items.append({"apiVersion": kind.api_version, "kind": kind.kind} | item)
-            token = answer["metadata"].get("continue")
-            if not token:
-                return Listing(items=items, resource_version=answer["metadata"]["resourceVersion"])
-            page = {"limit": str(CHUNK), "continue": token}
+
+        async def ask(query: dict[str, str]) -> Object:
+            return await self._json("list", "GET", wire.path(kind, namespace=namespace), query=query, accept=form)
+
+        return pages(ask, kind, {"labelSelector": label_selector, "fieldSelector": field_selector})
 
     async def create(self, body: Object, *, kind: Kind) -> Object:
         """Create an object by POST.
@@ -306,7 +299,7 @@ class Kube:
         }
         try:
             async with asyncio.timeout(within_seconds):
-                response = await self._send("GET", wire.path(kind, namespace=namespace), query, None, _JSON)
+                response = await self._send("GET", wire.path(kind, namespace=namespace), query, None, _JSON, _JSON)
                 try:
                     self._observer.called(verb="watch", code=str(response.status))
                     if response.status >= 400:
@@ -330,8 +323,9 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Object:
-        data = await self._call(verb, method, path, query=query, body=body, content_type=content_type)
+        data = await self._call(verb, method, path, query=query, body=body, content_type=content_type, accept=accept)
         answer: Object = json.loads(data)
         return answer
 
@@ -344,12 +338,13 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> bytes:
         patience = PATIENCE_SECONDS
         async with self._slots:  # kept while waiting for a busy server: all callers together slow down
             while True:
                 try:
-                    return await self._attempt(verb, method, path, query or {}, body, content_type)
+                    return await self._attempt(verb, method, path, query or {}, body, content_type, accept)
                 except ApiError as error:
                     if error.status not in (429, 503) or error.retry_after is None or error.retry_after > patience:
                         raise
@@ -358,12 +353,19 @@ class Kube:
                     await asyncio.sleep(pause)
 
     async def _attempt(
-        self, verb: str, method: str, path: str, query: Mapping[str, str], body: Object | None, content_type: str
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Object | None,
+        content_type: str,
+        accept: str,
     ) -> bytes:
         code = "cancelled"
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                response = await self._send(method, path, query, body, content_type)
+                response = await self._send(method, path, query, body, content_type, accept)
                 try:
                     data: bytes = await response.read()
                 finally:
@@ -384,10 +386,10 @@ class Kube:
         return data
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Object | None, content_type: str
+        self, method: str, path: str, query: Mapping[str, str], body: Object | None, content_type: str, accept: str
     ) -> aiohttp.ClientResponse:
         # Not `ApiClient.param_serialize`: it copies the body member by member, which costs more than the request.
-        headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": self._client.user_agent}
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._client.user_agent}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         given = urlencode({key: value for key, value in query.items() if value}, quote_via=quote)
         url = f"{self._client.configuration.host}{path}{'?' if given else ''}{given}"

@@ -5,7 +5,6 @@ Not for: sending them; that is `edges.kubernetes`.
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -15,19 +14,6 @@ from triton_operator.api.names import Kind
 from triton_operator.edges.errors import api_error
 
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A complete list.
-
-    Attributes:
-        items: the objects, each with apiVersion and kind.
-        resource_version: the state of the cluster that the list shows.
-    """
-
-    items: list[dict[str, Any]]
-    resource_version: str
 
 
 def as_yaml(body: dict[str, Any]) -> str:
