@@ -39,10 +39,12 @@ class Release:
     Attributes:
         account: who the operator is for the API server.
         replica: its process.
+        kubeconfig: by which it reaches the API server.
         permissions: what the chart grants it.
     """
 
     account: str
+    kubeconfig: Path
     replica: Replica
     permissions: frozenset[Permission]
 
@@ -77,16 +79,30 @@ class Site:
         for body in sorted((b for b in bodies if b["kind"] in NEEDED), key=lambda b: NEEDED.index(b["kind"])):
             await self.api.apply(body)
         account = next(body for body in bodies if body["kind"] == "ServiceAccount")["metadata"]["name"]
-        kubeconfig = self.server.kubeconfig(self.server.administrator, "administrator")
-        token = run([programs / "kubectl", "--kubeconfig", kubeconfig, "create", "token", account, "-n", namespace])
+        token = self.token(account, namespace)
         (config,) = (body for body in bodies if body["kind"] == "ConfigMap")
         settings = yaml.safe_load(config["data"]["settings.yaml"])
-        replica = Replica(replace(self.server, operator=token.strip()), settings, namespace)
+        replica = Replica(replace(self.server, operator=token), settings, namespace)
         self.stack.push_async_callback(replica.kill)
         replica.start()
         await replica.leads()
         permissions = granted(bodies, account=account)
-        return Release(f"system:serviceaccount:{namespace}:{account}", replica, permissions)
+        kubeconfig = self.server.kubeconfig(token, f"{namespace}-{account}")
+        return Release(f"system:serviceaccount:{namespace}:{account}", kubeconfig, replica, permissions)
+
+    def token(self, account: str, namespace: str) -> str:
+        """Make a token of a service account."""
+        return self.kubectl("create", "token", account, f"--namespace={namespace}").strip()
+
+    def kubectl(self, *words: str, by: Path | None = None) -> str:
+        """Run kubectl.
+
+        Args:
+            words: its arguments.
+            by: the kubeconfig of who runs it; None: the administrator's.
+        """
+        who = by or self.server.kubeconfig(self.server.administrator, "administrator")
+        return run([api_tools(os.environ) / "kubectl", "--kubeconfig", who, *words])
 
     async def make_namespace(self, name: str) -> str:
         """Make a namespace in which pods become ready."""
