@@ -38,6 +38,7 @@ PATIENCE_SECONDS = 10.0
 _JSON = "application/json"
 # Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
+_YAML = "application/yaml"
 _LOG_LINES = 500
 _LOG_BYTES = 1 << 20
 
@@ -144,6 +145,10 @@ class Kube:
             wire.path(kind, namespace=body["metadata"].get("namespace")),
             query={"fieldManager": names.FIELD_MANAGER},
             body=body,
+            # The server keeps the data of a ControllerRevision byte by byte, but writes them anew at each patch of
+            # its labels or owners, and then finds that what is immutable has changed, unless they were as it writes
+            # them. From YAML it makes them so.
+            content_type=_YAML if kind == names.CONTROLLER_REVISION else _JSON,
         )
 
     async def create_applied(self, body: Object, *, kind: Kind) -> Object:
@@ -397,7 +402,7 @@ class Kube:
             method,
             url,
             header_params=headers,
-            body=wire.as_yaml(body) if content_type == _APPLY and body is not None else body,
+            body=wire.as_yaml(body) if content_type in (_APPLY, _YAML) and body is not None else body,
             _request_timeout=aiohttp.ClientTimeout(total=None),
         )
         response: aiohttp.ClientResponse = answer.response
