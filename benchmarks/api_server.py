@@ -122,7 +122,7 @@ class ApiServer:
 
 @asynccontextmanager
 async def api_server(
-    programs: Path, folder: Path, *, operator_user: str, objects: Iterable[Json]
+    programs: Path, folder: Path, *, operator_user: str, objects: Iterable[Json], noted: Json | None = None
 ) -> AsyncIterator[ApiServer]:
     """Run etcd, kube-apiserver and kube-controller-manager until the block ends.
 
@@ -131,13 +131,14 @@ async def api_server(
         folder: an empty folder for data, certificates and logs.
         operator_user: name of the service account that the operator's token stands for.
         objects: applied before the controllers start, so that they know all types from the beginning.
+        noted: rule of the audit policy for what goes into the log; None: the operator's writes.
 
     Raises:
         ClusterError: one of them did not start; the message names its log.
     """
     client_port, peer_port, port, controllers_port = free_ports(4)
     store = f"http://127.0.0.1:{client_port}"
-    server = _prepare(programs, folder, port, operator_user)
+    server = _prepare(programs, folder, port, operator_user, noted)
     with (
         running(folder, [programs / "etcd", *_etcd(folder, store, f"http://127.0.0.1:{peer_port}")]),
         running(folder, [programs / "kube-apiserver", *_apiserver(server, store, port)]) as process,
@@ -190,7 +191,7 @@ def etcd_version() -> str:
     return pins[pins.index("go.etcd.io/etcd/server/v3", pins.index("require")) + 1]
 
 
-def _prepare(programs: Path, folder: Path, port: int, operator_user: str) -> ApiServer:
+def _prepare(programs: Path, folder: Path, port: int, operator_user: str, noted: Json | None) -> ApiServer:
     server = ApiServer(
         programs=programs,
         folder=folder,
@@ -207,11 +208,12 @@ def _prepare(programs: Path, folder: Path, port: int, operator_user: str) -> Api
     )
     (folder / "tokens").chmod(0o600)
     verbs = ["create", "update", "patch", "delete", "deletecollection"]
+    rule = noted or {"level": "Metadata", "users": [operator_user], "verbs": verbs}
     policy = {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata", "users": [operator_user], "verbs": verbs}, {"level": "None"}],
+        "rules": [rule, {"level": "None"}],
     }
     (folder / "audit.yaml").write_text(yaml.safe_dump(policy))
     server.audit.touch()

@@ -62,6 +62,7 @@ BOUNDS: dict[str, Json] = {
     "triton.image.digest": _DIGEST,
     "watch.namespaces": {"uniqueItems": True},
     "watch.selector": {"pattern": "^[-A-Za-z0-9_./=!<>(), ]*$"},  # what Kubernetes' selectors are written with
+    "gpu.profile": {"additionalProperties": False},  # a value, though values.yaml has it as a map
     "serviceAccount.name": _or_empty(_NAME),
     "serviceAccount.annotations": _ANNOTATIONS,
     "podDisruptionBudget.maxUnavailable": {
@@ -193,10 +194,28 @@ def _of_settings(path: str) -> Json:
     schema = Settings.model_json_schema()
     found: Json = schema
     for part in path.split("."):
-        if "$ref" in found:
-            found = schema["$defs"][found["$ref"].rpartition("/")[2]]
-        found = found.get("properties", {}).get(part, {})
-    return {key: value for key, value in found.items() if key not in ("title", "default", "description")}
+        found = _resolved(found, schema).get("properties", {}).get(part, {})
+    inlined: Json = _inlined(found, schema)
+    return {key: value for key, value in inlined.items() if key not in ("title", "description", "x-plain")}
+
+
+def _resolved(node: Json, schema: Json) -> Json:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
+
+
+def _inlined(node: Any, schema: Json) -> Any:
+    """Put what is referred to in its place, and leave defaults out: the operator knows them."""
+    if isinstance(node, list):
+        return [_inlined(item, schema) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: item for key, item in _resolved(node, schema).items() if key not in ("title", "default")}
+    if "properties" in found:
+        properties = {name: _inlined(item, schema) for name, item in found.pop("properties").items()}
+        return {key: _inlined(item, schema) for key, item in found.items()} | {"properties": properties}
+    return {key: _inlined(item, schema) for key, item in found.items()}
 
 
 def _kubernetes_types(*names: str) -> Json:

@@ -8,11 +8,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import yaml
 
 from cluster import debian, diagnosis, gpus, images, kind_config, node_image, readiness, tools
+from cluster.audit import Request, requests
 from cluster.cache import Cache, key
 from cluster.engine import Engine, podman_settings_of_this_machine
 from cluster.images import Images
@@ -75,7 +77,8 @@ class KindCluster:
         with self.cache.locked():
             self._prepare()
             image = self._node_image()
-            recipe = key(self.folder, (), image, json.dumps(self._config(), sort_keys=True))
+            made_of = [self._config(), kind_config.audit_policy()]
+            recipe = key(self.folder, (), image, json.dumps(made_of, sort_keys=True))
             if self._usable(recipe):
                 note(f"cluster {self.name} is well and used again")
             else:
@@ -127,6 +130,15 @@ class KindCluster:
         self.engine.run("start", node)
         self._wait(HEALED_PATIENCE_SECONDS)
 
+    def audit(self, *, since: datetime) -> list[Request] | None:
+        """What the operator asked of the API server, oldest first.
+
+        Args:
+            since: Only what began at this time or later.
+        """
+        read = ["sh", "-c", f"cat {kind_config.AUDIT_LOGS}/*.log"]
+        return requests(self.engine.run("exec", f"{self.name}-control-plane", *read), since=since)
+
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""
         diagnosis.collect(self.kubectl, folder)
@@ -159,7 +171,11 @@ class KindCluster:
 
     def _config(self) -> dict[str, object]:
         volumes = self.folder / "volumes" if self.engine.name == "podman" else None
-        return kind_config.kind_config(gateway_port=self.gateway_port, volumes=volumes)
+        return kind_config.kind_config(gateway_port=self.gateway_port, audit_policy=self._audit_policy, volumes=volumes)
+
+    @property
+    def _audit_policy(self) -> Path:
+        return self.folder / "audit-policy.yaml"
 
     @property
     def _made(self) -> Path:
@@ -186,6 +202,7 @@ class KindCluster:
 
     def _create(self, image: str, recipe: str) -> None:
         (self.folder / "volumes").mkdir(parents=True, exist_ok=True)
+        self._audit_policy.write_text(yaml.safe_dump(kind_config.audit_policy()))
         if self.engine.name == "podman":
             networks = self.engine.run("network", "ls", "--quiet").split()
             block = kind_config.free_node_range(self.engine.run("network", "inspect", *networks))

@@ -1,4 +1,4 @@
-"""The configuration of the kind cluster: nodes, address ranges, the port for gateways, the folder of claims.
+"""The configuration of the kind cluster: nodes, address ranges, the gateways' port, the claims' folder, the audit log.
 
 Not for: what a node does with it (cluster/node).
 """
@@ -15,13 +15,18 @@ NODE_RANGES = tuple(f"198.18.{block}.0/24" for block in range(240, 255))
 NODES = 3
 GATEWAY_NODE_PORT = 30080
 VOLUMES = "/tmp/hostpath_pv"
+AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
+AUDIT_LOGS = "/var/log/kubernetes/audit"
+# The namespace that the operator is installed into; the requests of its service accounts are noted.
+AUDITED = "triton-operator-system"
 
 
-def kind_config(*, gateway_port: int, volumes: Path | None) -> dict[str, Any]:
+def kind_config(*, gateway_port: int, audit_policy: Path, volumes: Path | None) -> dict[str, Any]:
     """One control plane and two workers.
 
     Args:
         gateway_port: The port of 127.0.0.1 that leads to NodePort 30080.
+        audit_policy: The host's file with `audit_policy`.
         volumes: The host's folder behind every claim; None where the node image brings its own provisioner.
     """
     nodes: list[dict[str, Any]] = [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}]
@@ -33,12 +38,45 @@ def kind_config(*, gateway_port: int, volumes: Path | None) -> dict[str, Any]:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"podSubnet": POD_RANGE, "serviceSubnet": SERVICE_RANGE, "kubeProxyMode": "iptables"},
         "nodes": nodes,
+        "kubeadmConfigPatches": [_audit_of_api_server()],
     }
+    nodes[0]["extraMounts"] = [{"hostPath": str(audit_policy), "containerPath": AUDIT_POLICY, "readOnly": True}]
     if volumes is not None:
         for node in nodes:
-            node["extraMounts"] = [{"hostPath": str(volumes), "containerPath": VOLUMES}]
-        config["kubeadmConfigPatches"] = [_volumes_of_controller_manager()]
+            node.setdefault("extraMounts", []).append({"hostPath": str(volumes), "containerPath": VOLUMES})
+        config["kubeadmConfigPatches"].append(_volumes_of_controller_manager())
     return config
+
+
+def audit_policy() -> dict[str, Any]:
+    """What the API server notes: each request of the audited service accounts, without bodies, and nothing else."""
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        # A watch is noted when it begins, not only when it ends, which may be after the tests.
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED}"]}, {"level": "None"}],
+    }
+
+
+def _audit_of_api_server() -> str:
+    """At most 128 MB of log are kept."""
+    policy = AUDIT_POLICY.rpartition("/")[0]
+    return "\n".join(
+        [
+            "kind: ClusterConfiguration",
+            "apiServer:",
+            "  extraArgs:",
+            f"    audit-policy-file: {AUDIT_POLICY}",
+            f"    audit-log-path: {AUDIT_LOGS}/audit.log",
+            '    audit-log-maxsize: "32"',
+            '    audit-log-maxbackup: "3"',
+            "  extraVolumes:",
+            f"    - {{name: audit-policy, hostPath: {policy}, mountPath: {policy}, readOnly: true}}",
+            f"    - {{name: audit-logs, hostPath: {AUDIT_LOGS}, mountPath: {AUDIT_LOGS}, pathType: DirectoryOrCreate}}",
+            "",
+        ]
+    )
 
 
 def _volumes_of_controller_manager() -> str:

@@ -8,10 +8,12 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from cluster import diagnosis, engine, gpus, tools
+from cluster.audit import Request
 from cluster.cache import cache_from_environment
 from cluster.images import Image, Images
 from cluster.kind import KindCluster
@@ -66,6 +68,14 @@ class Cluster(Protocol):
         """Start a node again that was lost."""
         ...
 
+    def audit(self, *, since: datetime) -> list[Request] | None:
+        """What the operator asked of the API server, oldest first; None where nobody notes that.
+
+        Args:
+            since: Only what began at this time or later.
+        """
+        ...
+
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""
         ...
@@ -109,6 +119,10 @@ class GivenCluster:
 
     def bring_back(self, node: str) -> None:
         """Nothing: no node was lost."""
+
+    def audit(self, *, since: datetime) -> list[Request] | None:
+        """None: how a given cluster's API server is set up is not ours to say."""
+        return None
 
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""

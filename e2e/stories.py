@@ -95,6 +95,21 @@ class Namespace:
             raise AssertionError(f"{error}\n{json.dumps(self.get('tisvc', name)['status'], indent=1)}") from error
         return self.get("tisvc", name)
 
+    def failure(self, name: str, reason: str, words: str, seconds: int = SECONDS) -> Json:
+        """Wait until a service tells of a failure in these words, and return it."""
+        found: Json = {}
+
+        def told() -> bool:
+            # Between two runs a kubelet may have no log: the cause is then told after the next one.
+            found.update(self.get("tisvc", name).get("status", {}).get("lastFailure") or {})
+            return found.get("reason") == reason and words in found["message"]
+
+        try:
+            self.until(told, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: wanted {reason}: {words}; last told: {json.dumps(found)}") from error
+        return found
+
     def until(self, what: Callable[[], Any], seconds: int = SECONDS) -> Any:
         """Wait until something holds, and return it."""
         deadline = time.monotonic() + seconds

@@ -118,20 +118,15 @@ def test_a_bad_model_beside_a_good_one_is_told_exactly_and_mended_by_a_new_spec(
     namespace.wait("good", "Ready")
     empty = namespace.wait("empty", "Stalled")
     assert condition(empty, "Ready")["reason"] == "BadLayout"
-    failed = namespace.until(lambda: namespace.get("tisvc", "broken")["status"].get("lastFailure"))
-    assert failed["reason"] == "ContainerExited"
-    assert "the weights are missing" in failed["message"]
-    missing = namespace.until(lambda: namespace.get("tisvc", "missing")["status"].get("lastFailure"))
-    assert missing["reason"] == "VolumeMissing"
-    assert 'configmap "nowhere" not found' in missing["message"]
+    namespace.failure("broken", "ContainerExited", "the weights are missing")
+    namespace.failure("missing", "VolumeMissing", 'configmap "nowhere" not found')
     assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=ContainerExited")
     namespace.reach("good")
     assert namespace.call("good", value=1) == {"http": [2], "grpc": [2], "failures": []}
 
     # A bad spec does not touch what serves.
     namespace.apply(service("good", uri="configmap://broken"))
-    degraded = namespace.until(lambda: namespace.get("tisvc", "good")["status"].get("lastFailure"))
-    assert "the weights are missing" in degraded["message"]
+    namespace.failure("good", "ContainerExited", "the weights are missing")
     assert namespace.call("good", value=1, count=5)["failures"] == []
 
     for name in ("good", "broken", "empty", "missing"):
@@ -174,11 +169,8 @@ def test_gpus_are_asked_for_and_a_model_that_stays_on_the_cpu_is_reported(
     triton = next(c for c in pod["spec"]["containers"] if c["name"] == "triton")
     assert triton["resources"]["limits"]["nvidia.com/gpu"] == "2"
     # No GPU is really there: that the load fails with these words shows that the operator set the kind.
-    failure = namespace.until(lambda: namespace.get("tisvc", "on-gpu")["status"].get("lastFailure"))
-    assert "KIND_GPU" in failure["message"]
-    greedy = namespace.until(lambda: namespace.get("tisvc", "greedy")["status"].get("lastFailure"))
-    assert greedy["reason"] == "InsufficientGPU"
-    assert "Insufficient nvidia.com/gpu" in greedy["message"]
+    namespace.failure("on-gpu", "ContainerExited", "KIND_GPU")
+    namespace.failure("greedy", "InsufficientGPU", "Insufficient nvidia.com/gpu")
 
 
 def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(

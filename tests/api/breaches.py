@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from .crd_tree import ROOT, Json, Steps, places
-from .full_spec import FULL
+from .full_spec import EVERY
 
 SPEC = ROOT["properties"]["spec"]
 WRONG_TYPES: dict[str, Any] = {"string": 5, "integer": "five", "boolean": "yes", "array": {}, "object": []}
@@ -17,24 +17,32 @@ WRONG_TYPES: dict[str, Any] = {"string": 5, "integer": "five", "boolean": "yes",
 def breaches() -> Iterator[tuple[str, Json, str, str]]:
     """List every breach: a name for the case, the spec, the field that must be named, and what must be said."""
     seen: set[str] = set()
-    for where, node, path in places(FULL, SPEC):
-        if where in seen:
-            continue
-        seen.add(where)
-        value = _at(FULL, path)
-        for name, wrong, words in _wrongs(node, value):
-            if path:
-                spec = deepcopy(FULL)
-                _at(spec, path[:-1])[path[-1]] = wrong
-                yield f"{where}-{name}", spec, _field(path), words
-        for name in node.get("required", ()):
-            spec = deepcopy(FULL)
-            del _at(spec, path)[name]
-            yield f"{where}.{name}-required", spec, f"{_field(path)}.{name}", "Required value"
-        if keys := node.get("x-kubernetes-list-map-keys"):
-            spec = deepcopy(FULL)
-            _at(spec, path).append({key: value[0][key] for key in keys})
-            yield f"{where}-duplicate", spec, f"{_field(path)}[{len(value)}]", "Duplicate value"
+    for full in EVERY:
+        for where, node, path in places(full, SPEC):
+            if where not in seen:
+                seen.add(where)
+                yield from _breaches_of(full, where, node, path)
+
+
+def _breaches_of(full: Json, where: str, node: Json, path: Steps) -> Iterator[tuple[str, Json, str, str]]:
+    value = _at(full, path)
+    for name, wrong, words in _wrongs(node, value):
+        if path:
+            spec = deepcopy(full)
+            _at(spec, path[:-1])[path[-1]] = wrong
+            yield f"{where}-{name}", spec, _field(path), words
+    for name in node.get("required", ()):
+        spec = deepcopy(full)
+        del _at(spec, path)[name]
+        yield f"{where}.{name}-required", spec, f"{_field(path)}.{name}", "Required value"
+    if keys := node.get("x-kubernetes-list-map-keys"):
+        spec = deepcopy(full)
+        _at(spec, path).append({key: value[0][key] for key in keys})
+        yield f"{where}-duplicate", spec, f"{_field(path)}[{len(value)}]", "Duplicate value"
+    if node.get("x-kubernetes-list-type") == "set":
+        spec = deepcopy(full)
+        _at(spec, path).append(value[0])
+        yield f"{where}-duplicate", spec, f"{_field(path)}[{len(value)}]", "Duplicate value"
 
 
 def _wrongs(node: Json, value: Any) -> Iterator[tuple[str, Any, str]]:

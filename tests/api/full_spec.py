@@ -1,4 +1,4 @@
-"""A spec that uses every field of the API once, and the smallest one.
+"""Two specs that use every field of the API once, and the smallest one.
 
 Not for: an example to copy; nobody needs all of this at once.
 """
@@ -66,7 +66,15 @@ FULL: Json = {
         "annotations": {"example.com/note": "quoted \"'$(x)` 数"},
         "log": {"level": "Verbose", "format": "Default"},
     },
-    "gpu": {"count": 2, "resourceName": "nvidia.com/mig-1g.10gb"},
+    "gpu": {
+        "count": 2,
+        "resourceName": "nvidia.com/gpu.large",
+        "products": ["NVIDIA-A100-SXM4-80GB", "NVIDIA-H100-80GB-HBM3"],
+        "minMemory": "70Gi",
+        "sharing": "None",
+        "spot": "Require",
+        "nodePool": "inference",
+    },
     "replicas": 3,
     "rollout": {
         "strategy": "RollingUpdate",
@@ -77,3 +85,7 @@ FULL: Json = {
     "suspend": True,
     "podDisruptionBudget": {"enabled": False},
 }
+
+# The size of a slice goes with nothing else that chooses a GPU.
+SLICE: Json = FULL | {"gpu": {"count": 1, "mig": "1g.10gb", "sharing": "None", "spot": "Forbid"}}
+EVERY = (FULL, SLICE)

@@ -168,6 +168,27 @@ def _not_zero(node: Json, where: str) -> Strategy:
     return st.integers(node["minimum"], node["maximum"]).filter(bool)
 
 
+def _gpus(node: Json, where: str) -> Strategy:
+    child = {name: _strategy(below, f"{where}.{name}") for name, below in node["properties"].items()}
+    spot = {name: child[name] for name in ("spot", "nodePool")}
+    whole = {name: child[name] for name in ("products", "minMemory")}
+    one = st.just(1)
+    return st.one_of(
+        st.fixed_dictionaries({"count": st.just(0)}, optional={"spot": st.just("Forbid"), "sharing": st.just("None")}),
+        st.fixed_dictionaries(
+            {"count": st.integers(1, 64)}, optional=whole | spot | {"resourceName": child["resourceName"]}
+        ),
+        st.fixed_dictionaries({"mig": child["mig"]}, optional=spot | {"count": one}),
+        st.fixed_dictionaries(
+            {"sharing": st.sampled_from(["TimeSlicing", "MPS"])}, optional=whole | spot | {"count": one}
+        ),
+    )
+
+
+def _label_values(node: Json, where: str) -> Strategy:
+    return st.lists(_text(node["items"]).filter(bool), min_size=1, max_size=3, unique=True).map(sorted)
+
+
 def _mount_paths(node: Json, where: str) -> Strategy:
     reserved = ("models", "source", "dev", "tmp", "proc", "sys")
     part = st.text(st.characters(codec="utf-8", exclude_characters="/:", min_codepoint=33), min_size=1, max_size=20)
@@ -180,6 +201,9 @@ _TERMS = "nodeSelectorTerms[].matchExpressions[]"
 _AFFINITY = "spec.runtime.nodeAffinity"
 _BY_HAND = {
     "spec.model.uri": _uris,
+    "spec.gpu": _gpus,
+    "spec.gpu.products": _label_values,
+    "spec.gpu.nodePool": lambda node, where: _text(node).filter(bool),
     "spec.gpu.resourceName": lambda node, where: st.sampled_from(["nvidia.com/gpu", "amd.com/gpu", "a.b/C_d-9"]),
     "spec.runtime.args[]": lambda node, where: _text(node).filter(lambda text: not text.startswith("--")),
     "spec.runtime.sharedMemory": lambda node, where: st.integers(1, 999).map("{}Mi".format),
@@ -199,8 +223,15 @@ _BY_HAND = {
 
 
 def _consistent(spec: Json) -> Json:
-    """Let mounts name volumes that are there, and volumes not take the operator's names."""
+    """Let mounts name volumes that are there, volumes not take the operator's names, and MPS have the node's memory."""
     runtime = spec.get("runtime", {})
+    if spec.get("gpu", {}).get("sharing") == "MPS":
+        runtime.pop("sharedMemory", None)
+    rollout = spec.get("rollout", {})
+    if spec.get("gpu", {}).get("count") == 0 or rollout.get("strategy") == "Recreate":
+        rollout.pop("maxSurgeGPUs", None)
+    if rollout.get("strategy") == "Recreate":
+        rollout.pop("minAvailable", None)
     volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]
     if "volumes" in runtime:
         runtime["volumes"] = volumes

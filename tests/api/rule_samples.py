@@ -47,6 +47,10 @@ def from_field(*paths: str) -> list[Json]:
     return env(*({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}} for path in paths))
 
 
+def gpu(**values: Any) -> Json:
+    return {"gpu": {"count": 1} | values}
+
+
 def mount(**values: str) -> Json:
     entry = {"name": "v", "mountPath": "/v"} | values
     return {"runtime": {"volumes": [{"name": entry["name"], "emptyDir": {}}], "volumeMounts": [entry]}}
@@ -131,9 +135,89 @@ SAMPLES = [
         "runtime.resources must not hold the GPU resource",
         [
             {"runtime": {"resources": {"limits": {"nvidia.com/gpu": 1}}}},
-            {"gpu": {"resourceName": "amd.com/gpu"}, "runtime": {"resources": {"limits": {"amd.com/gpu": 1}}}},
+            {"runtime": {"resources": {"limits": {"nvidia.com/mig-1g.10gb": 1}}}},
+            {
+                "runtime": {
+                    "resources": {"requests": {"nvidia.com/gpu.shared": 1}, "limits": {"nvidia.com/gpu.shared": 1}}
+                }
+            },
+            gpu(resourceName="amd.com/gpu") | {"runtime": {"resources": {"limits": {"amd.com/gpu": 1}}}},
         ],
-        [{"gpu": {"resourceName": "amd.com/gpu"}, "runtime": {"resources": {"limits": {"rdma/hca": 1}}}}],
+        [
+            gpu(resourceName="amd.com/gpu") | {"runtime": {"resources": {"limits": {"rdma/hca": 1}}}},
+            {"runtime": {"resources": {"limits": {"nvidia.com/hostdev": 1}}}},
+        ],
+    ),
+    Sample(
+        "runtime.sharedMemory",
+        "with gpu.sharing MPS /dev/shm is that of the node",
+        [gpu(sharing="MPS") | {"runtime": {"sharedMemory": "1Gi"}}],
+        [
+            gpu(sharing="MPS"),
+            gpu(sharing="MPS") | {"runtime": {"sharedMemory": "256Mi"}},
+            gpu(sharing="TimeSlicing") | {"runtime": {"sharedMemory": "1Gi"}},
+        ],
+    ),
+    Sample(
+        "gpu.count",
+        "count 0 runs the model on the CPU",
+        [
+            gpu(count=0, resourceName="amd.com/gpu"),
+            gpu(count=0, products=["NVIDIA-L4"]),
+            gpu(count=0, minMemory="20Gi"),
+            gpu(count=0, mig="1g.10gb"),
+            gpu(count=0, sharing="MPS"),
+            gpu(count=0, spot="Allow"),
+            gpu(count=0, nodePool="pool"),
+        ],
+        [
+            gpu(count=0, sharing="None", spot="Forbid"),
+            gpu(products=["NVIDIA-L4"], minMemory="20Gi", spot="Require", nodePool="pool"),
+            gpu(count=8, resourceName="amd.com/gpu", products=["MI300X"], spot="Allow"),
+        ],
+    ),
+    Sample(
+        "gpu.count",
+        "with mig a replica gets one slice",
+        [gpu(count=2, mig="1g.10gb")],
+        [gpu(mig="1g.10gb", nodePool="pool", spot="Allow")],
+    ),
+    Sample("gpu.resourceName", "mig chooses the resource", [gpu(mig="1g.10gb", resourceName="nvidia.com/mig-1g.10gb")]),
+    Sample("gpu.products", "mig chooses a slice", [gpu(mig="1g.10gb", products=["NVIDIA-L4"])]),
+    Sample("gpu.minMemory", "mig says the memory of the slice", [gpu(mig="1g.10gb", minMemory="10Gi")]),
+    Sample(
+        "gpu.sharing", "a MIG slice is not shared", [gpu(mig="1g.10gb", sharing=way) for way in ("TimeSlicing", "MPS")]
+    ),
+    Sample(
+        "gpu.count",
+        "a replica gets one share of one GPU",
+        [gpu(count=2, sharing=way) for way in ("TimeSlicing", "MPS")],
+        [gpu(sharing="TimeSlicing", products=["NVIDIA-L4-SHARED"], minMemory="20Gi")],
+    ),
+    Sample("gpu.resourceName", "sharing chooses the resource", [gpu(sharing="MPS", resourceName="nvidia.com/gpu")]),
+    Sample(
+        "gpu.products",
+        "a product that ends in -SHARED is shared",
+        [gpu(products=["NVIDIA-L4", "NVIDIA-L4-SHARED"])],
+        [gpu(products=["NVIDIA-SHARED-L4"])],
+    ),
+    Sample(
+        "gpu.products",
+        "products are whole GPUs",
+        [gpu(products=["NVIDIA-H100-80GB-HBM3-MIG-1g.10gb"])],
+        [gpu(products=["NVIDIA-H100-80GB-HBM3"])],
+    ),
+    Sample(
+        "gpu.minMemory",
+        "minMemory must be a whole number of Mi or Gi",
+        [gpu(minMemory=size) for size in ("0Gi", "40", "40G", "1.5Gi", "-1Gi", "40gi", "40Gi\n", "")],
+        [gpu(minMemory=size) for size in ("1Mi", "40Gi", "9999999Gi")],
+    ),
+    Sample(
+        "gpu.mig",
+        "mig must be a profile of MIG",
+        [gpu(mig=size) for size in ("1g", "10gb", "8g.10gb", "0g.5gb", "1g.0gb", "1G.10GB", "1g.10gb.me", "1g.10gb\n")],
+        [gpu(mig=size) for size in ("1g.5gb", "7g.141gb", "1g.10gb+me")],
     ),
     Sample(
         "rollout",

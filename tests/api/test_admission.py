@@ -8,7 +8,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from .api_server import JSON, Answer, ApiServer, inference_service, services_path
 from .breaches import breaches
 from .crd_tree import messages
-from .full_spec import FULL, MINIMAL
+from .full_spec import EVERY, MINIMAL
 from .rule_samples import NAME_WORDS, REFUSED_NAMES, SAMPLES, TAKEN_NAMES, acceptances, refusals
 
 Json = dict[str, Any]
@@ -87,11 +87,12 @@ def test_a_name_that_no_object_can_have_is_refused(server: ApiServer, name: str)
 
 
 @pytest.mark.cluster
-def test_the_full_sample_is_taken_unchanged(server: ApiServer) -> None:
-    answer = server.try_spec(FULL)
+@pytest.mark.parametrize("full", EVERY)
+def test_a_full_sample_is_taken_unchanged(server: ApiServer, full: Json) -> None:
+    answer = server.try_spec(full)
 
     assert answer.code == 201, answer.body
-    assert answer.body["spec"] == FULL
+    assert answer.body["spec"] == full
 
 
 @pytest.mark.cluster

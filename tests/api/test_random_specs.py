@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from triton_operator.api.gpu_settings import GpuProfile, GpuSettings
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.revision import render, to_data
@@ -15,7 +16,15 @@ from .random_specs import specs
 
 Json = dict[str, Any]
 
-SETTINGS = Settings(prepareImage="triton-operator:1", prepareImagePullSecrets=("registry",))
+EVERY_LABEL = {
+    f"{name}Label": f"example.com/{name}"
+    for name in ("product", "memory", "mig", "slice", "sharing", "spot", "nodePool")
+}
+SETTINGS = Settings(
+    prepareImage="triton-operator:1",
+    prepareImagePullSecrets=("registry",),
+    gpu=GpuSettings(provider="custom", profile=GpuProfile.model_validate(EVERY_LABEL)),
+)
 OWNER = Owner(name="sample", namespace="default", uid="11111111-1111-4111-8111-111111111111")
 
 
@@ -44,7 +53,9 @@ def test_what_admission_takes_makes_a_deployment_that_the_api_server_takes(serve
 
     read = InferenceServiceSpec.model_validate(taken.body["spec"])
     revision = render("sample", read, SETTINGS, number=1)
-    built = deployment(OWNER, revision.name, template=revision.template, replicas=read.replicas)
+    built = deployment(
+        OWNER, revision.name, template=revision.template, replicas=read.replicas, progress_deadline_seconds=1500
+    )
 
     answer = dry_run(server, built, "deployments")
     assert answer.code == 201, answer.body
@@ -70,7 +81,9 @@ def test_the_largest_spec_makes_children_that_can_be_stored(server: ApiServer, o
     revision = render("sample", InferenceServiceSpec.model_validate(taken.body["spec"]), SETTINGS, number=1)
     owner = Owner(name="sample", namespace=own_namespace, uid=OWNER.uid)
     children = {
-        "deployments": deployment(owner, revision.name, template=revision.template, replicas=0),
+        "deployments": deployment(
+            owner, revision.name, template=revision.template, replicas=0, progress_deadline_seconds=1500
+        ),
         "controllerrevisions": controller_revision(owner, revision.name, number=1, data=to_data(revision)),
     }
 

@@ -9,7 +9,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import InferenceServiceStatus
 
 from .crd_tree import FILE, ROOT, VERSION, Json, nodes, places
-from .full_spec import FULL, MINIMAL
+from .full_spec import EVERY, MINIMAL
 
 NODES = dict(nodes())
 STRUCTURAL = {
@@ -185,16 +185,17 @@ def test_every_column_shows_a_field_that_exists() -> None:
         assert path in NODES or path == "metadata.creationTimestamp", column["name"]
 
 
-def test_the_full_sample_uses_every_field() -> None:
-    used = {path for path, _, _ in places(FULL, NODES["spec"])}
+def test_the_full_samples_use_every_field() -> None:
+    used = {path for full in EVERY for path, _, _ in places(full, NODES["spec"])}
 
     assert {path for path in NODES if path.startswith("spec")} - used == set()
 
 
-def test_the_model_reads_the_full_sample_and_writes_it_back_unchanged() -> None:
-    read = InferenceServiceSpec.model_validate(FULL)
+@pytest.mark.parametrize("full", EVERY)
+def test_the_model_reads_a_full_sample_and_writes_it_back_unchanged(full: Json) -> None:
+    read = InferenceServiceSpec.model_validate(full)
 
-    assert read.model_dump(by_alias=True, exclude_none=True, mode="json") == FULL
+    assert read.model_dump(by_alias=True, exclude_none=True, mode="json") == full
 
 
 def test_the_check_names_a_stale_file_and_the_remedy(

@@ -40,6 +40,30 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
             "retrySeconds": 5,
         },
         "log": {"level": "debug", "format": "text"},
+        "gpu": {
+            "provider": "custom",
+            "profile": {
+                "resourceName": "amd.com/gpu",
+                "migResourceName": "",
+                "sharedResourceName": "amd.com/gpu.shared",
+                "productLabel": "example.com/gpu",
+                "memoryLabel": "example.com/memory",
+                "migLabel": "example.com/slices",
+                "migValue": "all-{mig}",
+                "sliceLabel": "example.com/sliced",
+                "sharingLabel": "example.com/sharing",
+                "timeSlicingValue": "turns",
+                "mpsValue": "together",
+                "mpsWithoutHostIpc": False,
+                "spotLabel": "example.com/spot",
+                "spotValue": "yes",
+                "nodePoolLabel": "example.com/pool",
+                "taints": [{"key": "example.com/gpu", "value": "", "effect": "NoExecute"}],
+                "spotTaints": [{"key": "example.com/spot", "value": "yes", "effect": "NoSchedule"}],
+                "scalesFromZero": True,
+                "templateLabels": ["example.com/gpu"],
+            },
+        },
         "workers": 4,
         "resyncSeconds": 60,
         "port": 9090,
@@ -75,6 +99,26 @@ def test_an_empty_file_is_refused_by_the_name_of_what_is_missing(tmp_path: Path,
         pytest.param({"log": {"level": "loud"}}, r"log\.level\n  Input should be 'debug'", id="log level"),
         pytest.param({"log": {"format": "xml"}}, r"log\.format\n  Input should be 'json' or 'text'", id="log format"),
         pytest.param({"log": "debug"}, r"log\n  Input should be a valid dictionary", id="text for a group"),
+        pytest.param({"gpu": {"provider": "aws"}}, r"gpu\.provider\n  Input should be 'gpu-operator'", id="provider"),
+        pytest.param(
+            {"gpu": {"profile": {"gpuLabel": "a"}}}, r"gpu\.profile\.gpuLabel\n  Extra inputs", id="unknown label"
+        ),
+        pytest.param(
+            {"gpu": {"profile": {"spotLabel": "a b"}}}, r"gpu\.profile\.spotLabel\n  String should match", id="no label"
+        ),
+        pytest.param(
+            {"gpu": {"profile": {"migValue": "1g.10gb"}}}, r"profile\.migValue\n  String should match", id="any slice"
+        ),
+        pytest.param(
+            {"gpu": {"profile": {"migResourceName": "{mig}"}}}, r"migResourceName\n  String should match", id="no group"
+        ),
+        pytest.param({"gpu": {"profile": {"resourceName": "gpu"}}}, r"resourceName\n  String should match", id="bare"),
+        pytest.param(
+            {"gpu": {"profile": {"scalesFromZero": "yes"}}}, r"scalesFromZero\n  Input should be a valid b", id="yes"
+        ),
+        pytest.param(
+            {"gpu": {"profile": {"taints": [{"value": "a"}]}}}, r"taints\.0\.key\n  Field required", id="any taint"
+        ),
         pytest.param({"workers": 0}, r"workers\n  Input should be greater than or equal to 1", id="no workers"),
         pytest.param({"workers": 65}, r"workers\n  Input should be less than or equal to 64", id="many workers"),
         pytest.param({"workers": 1.5}, r"workers\n  Input should be a valid integer", id="a worker and a half"),

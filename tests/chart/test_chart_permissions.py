@@ -17,7 +17,7 @@ APPLIED = {"get", "list", "watch", "create", "patch", "delete"}
 USED: dict[tuple[Kind, str], set[str]] = {
     (names.INFERENCE_SERVICE, ""): {"list", "watch"},
     (names.INFERENCE_SERVICE, "/status"): {"patch"},
-    (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update", "delete"},
+    (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update"},
     **{(kind, ""): APPLIED for kind in names.CHILD_KINDS if kind != names.CONFIG_MAP},
     (names.POD, ""): {"list", "delete"},
     (names.POD, "/log"): {"get"},

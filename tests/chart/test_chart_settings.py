@@ -29,6 +29,23 @@ SECTIONS: dict[str, st.SearchStrategy[Any]] = {
     "log": st.fixed_dictionaries(
         {}, optional={"level": st.sampled_from(["debug", "info", "warning", "error"]), "format": st.just("text")}
     ),
+    "gpu": st.fixed_dictionaries(
+        {},
+        optional={
+            "provider": st.sampled_from(["gpu-operator", "gke", "eks", "karpenter", "aks", "custom"]),
+            "profile": st.fixed_dictionaries(
+                {},
+                optional={
+                    "productLabel": st.sampled_from(["", "example.com/gpu"]),
+                    "migResourceName": st.sampled_from(["", "nvidia.com/gpu", "nvidia.com/mig-{mig}"]),
+                    "migValue": st.just("all-{mig}"),
+                    "taints": st.lists(st.fixed_dictionaries({"key": NAMES}, optional={"value": NAMES}), max_size=2),
+                    "scalesFromZero": st.booleans(),
+                    "templateLabels": st.lists(NAMES, max_size=2),
+                },
+            ),
+        },
+    ),
     "workers": st.integers(1, 64),
     "resyncSeconds": st.integers(30, 86400),
     "image": st.fixed_dictionaries({"pullPolicy": st.sampled_from(["Always", "IfNotPresent", "Never"])}),
@@ -46,13 +63,14 @@ def test_the_defaults_are_those_of_the_operator(render: Render) -> None:
     assert own["leaderElection"].pop("name") == found["leaderElection"].pop("name")
     assert found["leaderElection"].pop("namespace") == "operators"
     own["leaderElection"].pop("namespace")
+    own["gpu"]["profile"] = {}  # nothing differs from the provider's
     assert found | {"prepareImage": "any"} == own
 
 
 def test_every_setting_is_written_so_that_none_depends_on_the_operators_defaults(render: Render) -> None:
     found = render().settings
     assert found.keys() == written(Settings)
-    for name in ("watch", "leaderElection", "log"):
+    for name in ("watch", "leaderElection", "log", "gpu"):
         assert found[name].keys() == written(type(getattr(Settings(prepareImage="any"), name)))
 
 
@@ -67,6 +85,8 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
     assert {name: getattr(read.leaderElection, name) for name in election} == election
     log = VALUES["log"] | values.get("log", {})
     assert {name: getattr(read.log, name) for name in log} == log
+    gpu = VALUES["gpu"] | values.get("gpu", {})
+    assert read.gpu.model_dump(mode="json", exclude_unset=True) == gpu
     assert read.workers == values.get("workers", VALUES["workers"])
     assert read.resyncSeconds == values.get("resyncSeconds", VALUES["resyncSeconds"])
     secrets = values.get("prepare", VALUES["prepare"])["imagePullSecrets"]
@@ -81,6 +101,11 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
         pytest.param(("leaderElection", "retrySeconds"), 61, id="retry above"),
         pytest.param(("watch", "namespaces"), ["-a"], id="namespace"),
         pytest.param(("log", "format"), "xml", id="format"),
+        pytest.param(("gpu", "provider"), "azure", id="provider"),
+        pytest.param(("gpu", "profile", "memoryLabel"), "a b", id="label"),
+        pytest.param(("gpu", "profile", "gpuLabel"), "a", id="misspelt in the profile"),
+        pytest.param(("gpu", "profile", "migValue"), "1g.10gb", id="a value for every slice"),
+        pytest.param(("gpu", "profile", "taints"), [{"key": "a", "effect": "Never"}], id="effect"),
     ],
 )
 def test_what_the_operator_would_refuse_helm_refuses(render: Render, path: tuple[str, ...], value: object) -> None:

@@ -13,21 +13,43 @@ from cluster.processes import ClusterError
 
 
 def test_the_cluster_is_one_control_plane_and_two_workers_with_rules_that_survive_a_restart() -> None:
-    config = kind_config.kind_config(gateway_port=18081, volumes=None)
+    config = kind_config.kind_config(gateway_port=18081, audit_policy=Path("/policy.yaml"), volumes=None)
     assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
     assert len(config["nodes"]) == kind_config.NODES
     assert config["networking"]["kubeProxyMode"] == "iptables"
     assert config["nodes"][0]["extraPortMappings"] == [
         {"containerPort": 30080, "hostPort": 18081, "listenAddress": "127.0.0.1"}
     ]
-    assert "kubeadmConfigPatches" not in config
+    assert [len(node.get("extraMounts", [])) for node in config["nodes"]] == [1, 0, 0]
+
+
+def test_the_api_server_notes_what_the_operators_accounts_ask_and_nothing_else(tmp_path: Path) -> None:
+    config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=None)
+    (mount,) = config["nodes"][0]["extraMounts"]
+    (patch,) = (yaml.safe_load(text)["apiServer"] for text in config["kubeadmConfigPatches"])
+    assert patch["extraArgs"]["audit-policy-file"] == mount["containerPath"]
+    assert mount == {
+        "hostPath": str(tmp_path / "policy.yaml"),
+        "containerPath": mount["containerPath"],
+        "readOnly": True,
+    }
+    mounted = [volume["mountPath"] for volume in patch["extraVolumes"]]
+    assert all(
+        any(patch["extraArgs"][f"audit-{file}"].startswith(f"{path}/") for path in mounted)
+        for file in ("policy-file", "log-path")
+    )
+    # kubeadm takes strings only.
+    assert all(isinstance(value, str) for value in patch["extraArgs"].values())
+    noted, rest = kind_config.audit_policy()["rules"]
+    assert noted["userGroups"] == ["system:serviceaccounts:triton-operator-system"]
+    assert (noted["level"], rest) == ("Metadata", {"level": "None"})  # never a body
 
 
 def test_claims_lie_in_one_folder_of_the_host_for_every_node_and_the_provisioner(tmp_path: Path) -> None:
-    config = kind_config.kind_config(gateway_port=1, volumes=tmp_path)
+    config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=tmp_path)
     mount = {"hostPath": str(tmp_path), "containerPath": kind_config.VOLUMES}
-    assert [node["extraMounts"] for node in config["nodes"]] == [[mount]] * 3
-    (patch,) = (yaml.safe_load(text) for text in config["kubeadmConfigPatches"])
+    assert all(mount in node["extraMounts"] for node in config["nodes"])
+    _, patch = (yaml.safe_load(text) for text in config["kubeadmConfigPatches"])
     assert patch["controllerManager"]["extraVolumes"][0]["mountPath"] == kind_config.VOLUMES
 
 

@@ -16,7 +16,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_unsettled, ready_endpoints
 from triton_operator.core.decide import decide
 from triton_operator.core.record import decode, encode
-from triton_operator.core.revision import from_object, revision_name
+from triton_operator.core.revision import from_object
 from triton_operator.core.rollout import Room, room_of
 from triton_operator.core.world import Announcement, Fleet, Plan, World
 from triton_operator.resources import children
@@ -393,8 +393,10 @@ class Cluster:
 
         What already serves is brought back at once, whatever is ending, and so are a target's own pods.
         """
-        target = revision_name(SERVICE, self.spec)
         wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
+        target = plan.record.target
+        if target is None:  # the first spec is refused
+            return
         before = self.deployments[target].wanted if target in self.deployments else 0
         others = {pod.revision for pod in self.pods} | set(wanted)
         total = wanted[target]

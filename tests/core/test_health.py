@@ -96,6 +96,7 @@ SCHEDULER_GPU = (
     "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu."
     " no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
 )
+REJECTED = "Pod was rejected: Node didn't have enough resource: nvidia.com/gpu, requested: 1, used: 0, capacity: 0"
 SCHEDULER_CPU = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available."
 SCHEDULER_CLAIM = '0/2 nodes are available: persistentvolumeclaim "models" not found. not found'
 EVICTED = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 83164Ki. "
@@ -160,6 +161,9 @@ def unscheduled(message: str) -> Json:
             "ImportError",
             False,
             id="init container without JSON",
+        ),
+        pytest.param(
+            init(state=ended(1, "Error", "[" * 4096)), "PreparationFailed", "[[[[", False, id="JSON without an end"
         ),
         pytest.param(init(state=ended(128, "StartError")), "PreparationFailed", "see its log", False, id="wordless"),
         pytest.param(init(state=ended(137, "OOMKilled")), "OutOfMemory", "container prepare", False, id="OOM in init"),
@@ -262,6 +266,13 @@ def unscheduled(message: str) -> Json:
             id="killed long after it was ready",
         ),
         pytest.param(
+            main(state={"running": {}}, lastState=ended(255, "Unknown"), restartCount=4),
+            "NodeRestarted",
+            "nobody saw container triton end",
+            False,
+            id="restarted node",
+        ),
+        pytest.param(
             unready(since="20:39:00") | main(state={"running": {"startedAt": at("20:00:00")}}, started=True),
             "BackendDied",
             "not been ready for 60 s, though Triton runs and it was ready before",
@@ -275,6 +286,13 @@ def unscheduled(message: str) -> Json:
             "node gpu-7 does not report any more",
             False,
             id="lost node",
+        ),
+        pytest.param(
+            {"phase": "Failed", "reason": "OutOfnvidia.com/gpu", "message": REJECTED},
+            "InsufficientGPU",
+            "Node didn't have enough resource: nvidia.com/gpu",
+            False,
+            id="node without its GPUs",
         ),
         pytest.param(
             {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": TOO_MANY},

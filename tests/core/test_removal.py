@@ -1,4 +1,4 @@
-"""Pods that the operator deletes itself: unstarted ones that go, given-up ones, and those whose backend has died."""
+"""Pods that the operator deletes itself: those that a kubelet has given up, and those whose backend has died."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from triton_operator.api.names import CONTAINER_TRITON, LABEL_REVISION
-from triton_operator.core.removal import removals, unstarted
+from triton_operator.core.removal import removals
 
 Json = dict[str, Any]
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
@@ -33,67 +33,48 @@ def pod(
     }
 
 
-def found(*pods: Json, dead: frozenset[str] = frozenset()) -> dict[str, int | None]:
+def found(*pods: Json, dead: frozenset[str] = frozenset()) -> set[str]:
     listed = removals(pods, ["vision-a", "vision-b"], dead=dead, now=NOW)
-    return {removal.name: removal.grace_seconds for removal in listed}
+    return {removal.name for removal in listed}
 
 
 @pytest.mark.parametrize(
     ("one", "expected"),
     [
-        pytest.param(pod("p"), {}, id="it serves"),
-        pytest.param(pod("p", started=False, ready=False), {}, id="it loads"),
-        pytest.param(pod("p", started=False, ready=False, metadata=DELETED), {"p": 1}, id="it loads and is going"),
-        pytest.param(
-            pod("p", started=False, ready=False, metadata=DELETED | {"deletionGracePeriodSeconds": 1}),
-            {},
-            id="it loads and was told to hurry",
-        ),
-        pytest.param(pod("p", metadata=DELETED), {}, id="it drains"),
-        pytest.param(
-            pod("p", metadata=DELETED, containerStatuses=[]), {"p": 1}, id="it is going before a container began"
-        ),
-        pytest.param(pod("p", phase="Failed", reason="Evicted"), {"p": None}, id="it was evicted"),
+        pytest.param(pod("p"), set(), id="it serves"),
+        pytest.param(pod("p", started=False, ready=False), set(), id="it loads"),
+        pytest.param(pod("p", metadata=DELETED), set(), id="it drains"),
+        pytest.param(pod("p", phase="Failed", reason="Evicted"), {"p"}, id="it was evicted"),
         pytest.param(
             pod("p", phase="Failed", reason="UnexpectedAdmissionError", containerStatuses=[]),
-            {"p": None},
+            {"p"},
             id="its node refused it after a reboot",
         ),
-        pytest.param(pod("p", ready=False, since="11:59:00"), {"p": None}, id="its backend has been dead for 60 s"),
-        pytest.param(pod("p", ready=False, since="11:59:01"), {}, id="not for long enough"),
-        pytest.param(pod("p", ready=False, begun="11:55:00"), {}, id="it has not been ready in this run"),
+        pytest.param(pod("p", ready=False, since="11:59:00"), {"p"}, id="its backend has been dead for 60 s"),
+        pytest.param(pod("p", ready=False, since="11:59:01"), set(), id="not for long enough"),
+        pytest.param(pod("p", ready=False, begun="11:55:00"), set(), id="it has not been ready in this run"),
     ],
 )
-def test_one_pod(one: Json, expected: dict[str, int | None]) -> None:
+def test_one_pod(one: Json, expected: set[str]) -> None:
     assert found(one) == expected
 
 
 def test_dead_pods_go_one_at_a_time_and_only_while_all_others_serve() -> None:
     dead = [pod("b", ready=False), pod("a", ready=False)]
-    assert found(*dead, pod("c")) == {"a": None}
-    assert found(*dead, pod("c", started=False, ready=False)) == {}
-    assert found(*dead, pod("c", ready=False, metadata=DELETED)) == {}
-    assert found(*dead, pod("c", phase="Failed", reason="Evicted", ready=False)) == {"a": None, "c": None}
+    assert found(*dead, pod("c")) == {"a"}
+    assert found(*dead, pod("c", started=False, ready=False)) == set()
+    assert found(*dead, pod("c", ready=False, metadata=DELETED)) == set()
+    assert found(*dead, pod("c", phase="Failed", reason="Evicted", ready=False)) == {"a", "c"}
 
 
 def test_a_pod_that_calls_itself_ready_and_executes_nothing_is_as_dead() -> None:
     dead = frozenset({"uid-a", "uid-b"})
-    assert found(pod("a"), pod("b"), pod("c"), dead=dead) == {"a": None}
+    assert found(pod("a"), pod("b"), pod("c"), dead=dead) == {"a"}
     going = pod("a", metadata={"name": "a", "uid": "uid-a", "labels": {LABEL_REVISION: "vision-a"}} | DELETED)
     going["status"]["conditions"][0]["status"] = "False"
-    assert found(going, pod("b"), dead=dead) == {}
+    assert found(going, pod("b"), dead=dead) == set()
 
 
 def test_revisions_do_not_wait_for_each_other() -> None:
     other = pod("o", revision="vision-b", started=False, ready=False)
-    assert found(pod("a", ready=False), other) == {"a": None}
-
-
-def test_of_a_deleted_service_only_what_is_going_is_hurried() -> None:
-    pods = [
-        pod("loads", started=False, ready=False),
-        pod("goes", started=False, ready=False, metadata=DELETED),
-        pod("drains", metadata=DELETED),
-        pod("dead", ready=False),
-    ]
-    assert [removal.name for removal in unstarted(pods)] == ["goes"]
+    assert found(pod("a", ready=False), other) == {"a"}

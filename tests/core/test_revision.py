@@ -23,6 +23,8 @@ FULL: Json = BASE | {
     },
     "gpu": {"count": 2, "resourceName": "nvidia.com/mig-1g.10gb"},
 }
+SLICE: Json = BASE | {"gpu": {"mig": "1g.10gb", "spot": "Allow", "nodePool": "inference"}}
+WHOLE: Json = BASE | {"gpu": {"products": ["NVIDIA-L4", "NVIDIA-A10"], "minMemory": "20Gi"}}
 
 
 def name(spec: Json, service: str = "vision") -> str:
@@ -44,6 +46,8 @@ def changed(path: str, value: Any) -> Json:
     [
         pytest.param(BASE, "vision-bqcv5xdmvm", id="model alone"),
         pytest.param(FULL, "vision-vvvqqn8ndk", id="runtime and gpu"),
+        pytest.param(SLICE, "vision-9nk5ssth22", id="a slice"),
+        pytest.param(WHOLE, "vision-tmrm4w7c5c", id="whole gpus"),
     ],
 )
 def test_the_name_of_a_revision_never_changes_between_releases(spec: Json, golden: str) -> None:
@@ -62,6 +66,8 @@ def test_the_name_of_a_revision_never_changes_between_releases(spec: Json, golde
         pytest.param("runtime.securityContext", {}, id="empty security"),
         pytest.param("runtime.log", {"level": "Info", "format": "ISO8601"}, id="log at its default"),
         pytest.param("runtime.nodeSelector", None, id="null"),
+        pytest.param("gpu.sharing", "None", id="sharing at its default"),
+        pytest.param("gpu.spot", "Forbid", id="spot at its default"),
         pytest.param("a field of a newer operator", 1, id="unknown field"),
     ],
 )
@@ -79,6 +85,12 @@ def test_what_makes_no_difference_to_pods_makes_no_revision(path: str, value: An
             ("model.version", 8),
             ("gpu.count", 1),
             ("gpu.resourceName", "nvidia.com/gpu"),
+            ("gpu.products", ["NVIDIA-L4"]),
+            ("gpu.minMemory", "20Gi"),
+            ("gpu.mig", "1g.10gb"),
+            ("gpu.sharing", "TimeSlicing"),
+            ("gpu.spot", "Allow"),
+            ("gpu.nodePool", "inference"),
             ("runtime.image", "tritonserver:2"),
             ("runtime.imagePullPolicy", "Always"),
             ("runtime.imagePullSecrets", [{"name": "s"}]),
@@ -115,6 +127,11 @@ def test_what_makes_no_difference_to_pods_makes_no_revision(path: str, value: An
 )
 def test_whatever_a_user_chooses_for_the_pods_makes_a_revision(path: str, value: Any) -> None:
     assert name(changed(path, value)) != name(FULL)
+
+
+def test_the_order_of_products_makes_no_revision() -> None:
+    turned = BASE | {"gpu": WHOLE["gpu"] | {"products": ["NVIDIA-A10", "NVIDIA-L4"]}}
+    assert name(turned) == name(WHOLE)
 
 
 def test_the_order_in_which_fields_are_written_makes_no_revision() -> None:

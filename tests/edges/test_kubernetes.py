@@ -215,6 +215,25 @@ async def test_without_a_change_the_wait_ends_in_time(kube: Kube, namespace: str
     )
 
 
+async def test_labels_and_owners_of_a_controller_revision_can_be_changed(kube: Kube, namespace: str) -> None:
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"namespace": namespace, "name": "a", "labels": {"one": "1"}},
+        "revision": 1,
+        "data": {"z": ["<&>\u2028é🦀", 1, 2**53 - 1], "a": {"y": None, "b": True, "$(X)": "1e3"}},
+    }
+    created = await kube.create_applied(body, kind=names.CONTROLLER_REVISION)
+
+    assert created["data"] == body["data"]
+    # Any patch: the garbage collector's, too, when the owner is deleted with --cascade=orphan.
+    patched = await kube.apply(
+        {**body, "metadata": {"namespace": namespace, "name": "a", "labels": {"two": "2"}}, "data": created["data"]},
+        kind=names.CONTROLLER_REVISION,
+    )
+    assert patched["metadata"]["labels"] == {"two": "2"}
+
+
 async def test_every_character_that_json_can_hold_arrives_as_it_is(kube: Kube, namespace: str) -> None:
     text = "🦀\x7f\x85\u2028\ufeff\uffff\x01é"
     body = {

@@ -1,6 +1,7 @@
 """The client against answers that a healthy API server does not give on request: a small HTTP server gives them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,22 @@ async def test_a_container_without_a_log_yet_has_an_empty_one(client: Kube, scri
     script.answers = [refusal(400, "BadRequest", "container is waiting to start: ContainerCreating")]
 
     assert await client.log("ns", "pod", "triton", previous=False, limit_bytes=100) == ""
+
+
+@pytest.mark.parametrize(
+    ("type_", "changed"),
+    [
+        pytest.param("MODIFIED", True, id="changed"),
+        pytest.param("DELETED", True, id="gone"),
+        # Who took it for a change would look again at once, and be answered the same, without end.
+        pytest.param("ERROR", False, id="too old to watch from"),
+    ],
+)
+async def test_a_watch_that_cannot_tell_of_changes_tells_of_none(
+    client: Kube, script: Script, type_: str, changed: bool
+) -> None:
+    expired = {"kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old resource version: 1 (9)"}
+    line = {"type": type_, "object": expired if type_ == "ERROR" else CONFIG_MAP}
+    script.answers = [web.Response(text=json.dumps(line) + "\n", content_type="application/json")]
+
+    assert await client.changed(names.CONFIG_MAP, namespace="ns", name="a", since="1", within_seconds=30) == changed

@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 
 from triton_operator.edges import triton
-from triton_operator.edges.triton import loaded_kinds
+from triton_operator.edges.triton import loaded_kinds, serving_counts
 
 CPU = [{"name": "m_0", "kind": "KIND_CPU", "count": 1}]
 
@@ -41,6 +41,8 @@ async def server() -> AsyncIterator[tuple[int, dict[str, web.Response], list[str
         pytest.param(web.json_response({"error": "unknown model"}, status=400), None, id="unknown model"),
         pytest.param(web.Response(text="not JSON"), None, id="not JSON"),
         pytest.param(web.json_response([1]), None, id="JSON of another shape"),
+        pytest.param(web.Response(text="[" * 100_000), None, id="JSON of endless depth"),
+        pytest.param(web.Response(text=" " * (1 << 18) + "{}"), None, id="too much"),
         pytest.param(web.json_response({"instance_group": 7}), None, id="a number for groups"),
     ],
 )
@@ -52,6 +54,18 @@ async def test_the_kinds_a_model_was_loaded_on(
 
     assert await loaded_kinds("127.0.0.1", model="m", version=3, port=port) == expected
     assert paths == ["/v2/models/m/versions/3/config"]
+
+
+@pytest.mark.parametrize("value", ["e", ".", "1.2.3", "1e", "e+1", "+", ""])
+async def test_a_counter_that_is_no_number_is_passed_over(
+    server: tuple[int, dict[str, web.Response], list[str]], value: str
+) -> None:
+    port, answers, _ = server
+    labels = '{model="m",version="1"}'
+    lines = [f"nv_inference_request_success{labels} {value}", f"nv_inference_exec_count{labels} 1.5e+02", ""]
+    answers[""] = web.Response(text="\n".join(lines))  # the image is the user's: it may say anything
+
+    assert await serving_counts("127.0.0.1", port=port) == {"m/1": {"executions": 150.0}}
 
 
 async def test_a_hostile_model_name_stays_one_part_of_the_path(

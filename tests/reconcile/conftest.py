@@ -28,7 +28,14 @@ class Operator:
     """A process of the operator that watches one namespace."""
 
     def __init__(
-        self, kubeconfig: Path, folder: Path, namespace: str, *, selector: str = "", name: str = "one"
+        self,
+        kubeconfig: Path,
+        folder: Path,
+        namespace: str,
+        *,
+        selector: str = "",
+        name: str = "one",
+        provider: str = "gpu-operator",
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -44,6 +51,7 @@ class Operator:
                 "renewSeconds": 2,
                 "retrySeconds": 1,
             },
+            "gpu": {"provider": provider},
             "log": {"format": "text", "level": "info"},
             "port": self.port,
         }

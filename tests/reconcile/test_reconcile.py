@@ -73,10 +73,18 @@ async def test_a_foreign_change_of_a_child_is_put_right(services, operator) -> N
     async def put_right() -> bool:
         return essence(await services.children("a")) == wanted
 
-    kinds = {names.DEPLOYMENT: revision, names.SERVICE: "a", names.POD_DISRUPTION_BUDGET: revision}
+    kinds = {
+        names.DEPLOYMENT: revision,
+        names.SERVICE: "a",
+        names.POD_DISRUPTION_BUDGET: revision,
+        names.CONTROLLER_REVISION: revision,
+    }
     image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "evil"}]
     label = [{"op": "remove", "path": f"/metadata/labels/{names.LABEL_SERVICE.replace('/', '~1')}"}]
+    seen_by = [{"op": "remove", "path": f"/metadata/labels/{names.LABEL_MANAGED_BY.replace('/', '~1')}"}]
     for kind, damage in (
+        (names.DEPLOYMENT, seen_by),
+        (names.CONTROLLER_REVISION, seen_by),
         (names.DEPLOYMENT, [{"op": "replace", "path": "/spec/replicas", "value": 7}]),
         (names.DEPLOYMENT, image),
         (names.SERVICE, [{"op": "add", "path": "/spec/selector/other", "value": "label"}]),

@@ -12,6 +12,8 @@ from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL
 from triton_operator.api.runtime import OWNED_FLAGS
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.placement import place
+from triton_operator.core.providers import profile_of
 from triton_operator.resources import pod
 from triton_operator.resources.labels import revision_labels
 from triton_operator.resources.pod import pod_template
@@ -26,7 +28,8 @@ EVERY_SPEC = [pytest.param(spec, id=name) for name, spec in SPECS.items()]
 
 def template_of(spec: Json) -> Json:
     labels = revision_labels("vision", "vision-abc")
-    return pod_template(InferenceServiceSpec.model_validate(spec), SETTINGS, labels=labels)
+    read = InferenceServiceSpec.model_validate(spec)
+    return pod_template(read, SETTINGS, labels=labels, placement=place(read, profile_of(SETTINGS.gpu)))
 
 
 def triton(template: Json) -> Json:
@@ -227,6 +230,7 @@ def test_the_log_level_becomes_tritons_switches(level: str, flags: tuple[str, ..
 def test_the_order_of_shutdown_stands_in_constants_that_fit_each_other() -> None:
     assert pod.GRPC_CONNECTION_AGE_MILLISECONDS * 1.1 < pod.PRE_STOP_SECONDS * 1000
     assert pod.PRE_STOP_SECONDS + pod.EXIT_TIMEOUT_SECONDS < pod.GRACE_SECONDS
+    assert pod.PRE_STOP_SECONDS + pod.SHORT_EXIT_TIMEOUT_SECONDS < pod.SHORT_GRACE_SECONDS <= 25
 
 
 def argument(template: Json, flag: str) -> str:

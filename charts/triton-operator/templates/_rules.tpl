@@ -13,7 +13,7 @@
 {{- end }}
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, update, delete]
+  verbs: [get, list, watch, create, update]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]

@@ -28,6 +28,9 @@ leaderElection:
 log:
   level: {{ .Values.log.level | toJson }}
   format: {{ .Values.log.format | toJson }}
+gpu:
+  provider: {{ .Values.gpu.provider | toJson }}
+  profile: {{ .Values.gpu.profile | toJson }}
 workers: {{ int .Values.workers }}
 resyncSeconds: {{ int .Values.resyncSeconds }}
 port: 8080

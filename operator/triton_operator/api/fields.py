@@ -17,6 +17,12 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
+class StrictModel(BaseModel):
+    """Base of what an administrator writes: an unknown field is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_NAME_PATTERN = rf"{_LABEL}(\.{_LABEL})*"
 LABEL_KEY_PATTERN = rf"^({DNS_NAME_PATTERN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from triton_operator.api.fields import DnsLabel, DnsName
+from triton_operator.api.fields import DnsLabel, DnsName, StrictModel
+from triton_operator.api.gpu_settings import GpuSettings
 
 Whole = Annotated[int, Field(strict=True)]  # `port: true` or `workers: "4"` is a mistake, not a number
 Image = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")]
@@ -17,11 +18,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Watch(_Strict):
+class Watch(StrictModel):
     """Which InferenceServices this operator is responsible for."""
 
     namespaces: tuple[Namespace, ...] = Field(
@@ -34,7 +31,7 @@ class Watch(_Strict):
     )
 
 
-class LeaderElection(_Strict):
+class LeaderElection(StrictModel):
     """The Lease by which one replica of the operator acts at a time."""
 
     name: DnsLabel = Field(default="triton-operator", description="Name of the Lease.")
@@ -56,7 +53,7 @@ class LeaderElection(_Strict):
         return self
 
 
-class Log(_Strict):
+class Log(StrictModel):
     """The operator's own log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
@@ -65,7 +62,7 @@ class Log(_Strict):
     )
 
 
-class Settings(_Strict):
+class Settings(StrictModel):
     """Everything an administrator decides for all services."""
 
     tritonImage: Image = Field(
@@ -85,6 +82,7 @@ class Settings(_Strict):
     watch: Watch = Watch()
     leaderElection: LeaderElection = LeaderElection()
     log: Log = Log()
+    gpu: GpuSettings = GpuSettings()
     workers: Whole = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
     resyncSeconds: Whole = Field(
         default=600, ge=30, le=86400, description="Every object is listed and looked at again after this time, ± 10 %."

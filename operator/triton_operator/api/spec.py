@@ -7,7 +7,7 @@ Not for: what the operator answers; that is `api.status`.
 from pydantic import ConfigDict, Field
 
 from triton_operator.api.fields import DNS_NAME_PATTERN, ApiModel
-from triton_operator.api.pods import EXTENDED_RESOURCE_PATTERN
+from triton_operator.api.gpu import Gpu
 from triton_operator.api.rollout import Rollout
 from triton_operator.api.runtime import Runtime
 from triton_operator.api.schema import cel, literal, plain, rules
@@ -66,25 +66,6 @@ class Model(ApiModel):
     )
 
 
-class Gpu(ApiModel):
-    """The GPUs of one replica."""
-
-    count: int = Field(default=1, ge=0, le=64, description="GPUs of one replica. 0: the model runs on the CPU.")
-    resource_name: str = Field(
-        default="nvidia.com/gpu",
-        min_length=3,
-        max_length=128,
-        description="Extended resource that stands for a GPU, as the device plugin names it.",
-        json_schema_extra=rules(
-            cel(
-                f"self.matches({literal(EXTENDED_RESOURCE_PATTERN)})"
-                " && !self.contains('kubernetes.io/') && !self.startsWith('requests.')",
-                "resourceName must be an extended resource such as nvidia.com/gpu or nvidia.com/mig-1g.10gb",
-            )
-        ),
-    )
-
-
 class PodDisruptionBudget(ApiModel):
     """Protection from voluntary disruptions, such as a drained node."""
 
@@ -123,13 +104,19 @@ class InferenceServiceSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                "!has(self.runtime) || !has(self.runtime.resources) || !has(self.gpu) || !has(self.gpu.resourceName)"
-                " || ((!has(self.runtime.resources.requests)"
-                " || !(self.gpu.resourceName in self.runtime.resources.requests))"
-                " && (!has(self.runtime.resources.limits)"
-                " || !(self.gpu.resourceName in self.runtime.resources.limits)))",
+                "!has(self.runtime) || !has(self.runtime.resources)"
+                " || [has(self.runtime.resources.requests) ? self.runtime.resources.requests.map(key, key) : [],"
+                " has(self.runtime.resources.limits) ? self.runtime.resources.limits.map(key, key) : []]"
+                ".all(keys, keys.all(key, !key.startsWith('nvidia.com/gpu') && !key.startsWith('nvidia.com/mig-')"
+                " && !(has(self.gpu) && has(self.gpu.resourceName) && key == self.gpu.resourceName)))",
                 "runtime.resources must not hold the GPU resource: set spec.gpu.count instead",
                 field_path=".runtime.resources",
+            ),
+            cel(
+                "!has(self.gpu) || !has(self.gpu.sharing) || self.gpu.sharing != 'MPS' || !has(self.runtime)"
+                " || !has(self.runtime.sharedMemory) || self.runtime.sharedMemory == '256Mi'",
+                "with gpu.sharing MPS /dev/shm is that of the node: remove sharedMemory",
+                field_path=".runtime.sharedMemory",
             ),
             cel(
                 "!has(self.rollout) || self.rollout.strategy != 'Recreate'"

@@ -21,9 +21,7 @@ from triton_operator.controller.vitals import Vitals
 from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
-from triton_operator.core.health import has_started
 from triton_operator.core.record import KEY, encode
-from triton_operator.core.removal import unstarted
 from triton_operator.core.world import Announcement, Plan, Problem, Removal, World
 from triton_operator.edges.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
@@ -34,7 +32,6 @@ Json = dict[str, Any]
 
 NOTE_BYTES = 1024
 NOTHING_AMISS = ((), ())
-SEE_OFF_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +91,7 @@ class Reconciler:
         service = self._store.get(names.INFERENCE_SERVICE, key)
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._kinds.forget(key)
-            return await self._see_off(key)
+            return None
         logs.bind(generation=service["metadata"]["generation"])
         world = await gather(
             self._kube,
@@ -156,22 +153,11 @@ class Reconciler:
     async def _end(self, namespace: str, removals: Iterable[Removal]) -> None:
         for pod in removals:
             try:
-                await self._kube.delete(
-                    names.POD, namespace=namespace, name=pod.name, uid=pod.uid, grace_seconds=pod.grace_seconds
-                )
+                await self._kube.delete(names.POD, namespace=namespace, name=pod.name, uid=pod.uid)
             except (Conflict, Forbidden, Invalid) as error:
                 _log.warning("pod %s cannot be deleted, though %s: %s", pod.name, pod.why, error)
             else:
                 _log.info("deleted pod %s: %s", pod.name, pod.why)
-
-    async def _see_off(self, key: Key) -> float | None:
-        """Free the GPUs of a deleted service's pods that were still loading; Kubernetes would wait out their grace."""
-        namespace, name = key
-        selector = f"{names.LABEL_SERVICE}={name},{names.LABEL_MANAGED_BY}={names.OPERATOR}"
-        pods = await self._kube.list(names.POD, namespace=namespace, label_selector=selector)
-        await self._end(namespace, unstarted(pods))
-        coming = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not has_started(pod)]
-        return SEE_OFF_SECONDS if coming else None
 
     async def _remove(self, kind: names.Kind, key: Key) -> Problem | None:
         live = self._store.get(kind, key)

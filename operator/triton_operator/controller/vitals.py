@@ -6,7 +6,7 @@ Not for: what follows from it; that is `core.removal`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A ready pod, as the Service of its revision shows it."""
+class Place:
+    """A ready pod, as the Service of its revision shows it.
+
+    Attributes:
+        key: its service.
+        uid: its uid.
+        address: its address, IPv4 or IPv6.
+    """
 
     key: Key
     uid: str
@@ -74,38 +80,50 @@ class Vitals:
         Raises:
             ApiError: the pods could not be listed.
         """
-        places: dict[str, _Place] = {}
+        found: list[Place] = []
         for namespace in self._watch.namespaces or (None,):
             slices = await self._kube.list(
                 names.ENDPOINT_SLICE,
                 namespace=namespace,
                 label_selector=f"{names.LABEL_REVISION},{names.LABEL_MANAGED_BY}={names.OPERATOR}",
             )
-            found = (place for body in slices for place in _places(body))
-            # Another operator's pods are none of our business.
-            places |= {place.uid: place for place in found if self._store.get(names.INFERENCE_SERVICE, place.key)}
-        self._dead = {uid: key for uid, key in self._dead.items() if uid in places}
+            found += [place for body in slices for place in places_of(body)]
+        # Another operator's pods are none of our business.
+        ours = [place for place in found if self._store.get(names.INFERENCE_SERVICE, place.key)]
         slots = asyncio.Semaphore(AT_A_TIME)
 
-        async def read(place: _Place) -> tuple[_Place, Mapping[str, Counts] | None]:
+        async def read(place: Place) -> tuple[Place, Mapping[str, Counts] | None]:
             async with slots:
                 counts = await serving_counts(place.address)
             if counts is None:
                 return place, None
             return place, {model: Counts(**values) for model, values in counts.items()}
 
-        answers = await asyncio.gather(*map(read, places.values()))
-        before, self._seen = self._seen, {place.uid: counts for place, counts in answers if counts is not None}
-        for place, counts in answers:
-            if counts is not None and place.uid not in self._dead and has_died(before.get(place.uid, {}), counts):
-                self._dead[place.uid] = place.key
-                self._wake(place.key)
+        self.note(await asyncio.gather(*map(read, ours)))
+
+    def note(self, looks: Iterable[tuple[Place, Mapping[str, Counts] | None]]) -> None:
+        """Compare one look with the last, and queue the services with pods that have died and are still there.
+
+        Args:
+            looks: every ready pod with its counters, or None if it could not be asked.
+        """
+        told = dict(looks)
+        before, self._seen = self._seen, {place.uid: counts for place, counts in told.items() if counts is not None}
+        died = [
+            place
+            for place, counts in told.items()
+            if place.uid in self._dead or (counts is not None and has_died(before.get(place.uid, {}), counts))
+        ]
+        self._dead = {place.uid: place.key for place in died}
+        for key in set(self._dead.values()):
+            self._wake(key)
 
 
-def _places(body: Json) -> Iterator[_Place]:
+def places_of(body: Json) -> Iterator[Place]:
+    """List the ready pods that an EndpointSlice of a revision's Service shows."""
     metadata = body["metadata"]
     key = metadata["namespace"], metadata["labels"].get(names.LABEL_SERVICE, "")
     for endpoint in body.get("endpoints") or ():
         ready = (endpoint.get("conditions") or {}).get("ready") is not False
         if ready and endpoint.get("targetRef") and endpoint.get("addresses"):
-            yield _Place(key, endpoint["targetRef"]["uid"], endpoint["addresses"][0])
+            yield Place(key, endpoint["targetRef"]["uid"], endpoint["addresses"][0])

@@ -22,6 +22,7 @@ LOG_BYTES = 64 * 1024
 REMEMBERED = 1024
 PODS_EXPLAINED = 2  # of each revision, the newest: the others fail alike
 ANSWER_SECONDS = 3.0  # a node that is down does not answer at all, and nothing may wait for it
+_NO_LOG = "unable to retrieve container logs for "  # the kubelet says so with status 200, in place of the log
 _BLOCKING = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 
 
@@ -88,6 +89,9 @@ class Words:
             text = await self._kube.log(
                 metadata["namespace"], metadata["name"], container["name"], previous=previous, limit_bytes=LOG_BYTES
             )
+            if text.startswith(_NO_LOG):
+                del self._logs[key]  # the container has just gone; the next run's log will say the same
+                return ""
             self._logs[key] = last_words(text)
             if len(self._logs) > REMEMBERED:
                 self._logs.popitem(last=False)

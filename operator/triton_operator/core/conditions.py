@@ -75,7 +75,7 @@ def ready(s: Situation) -> Verdict:
     if s.record.stable == name and fleet.pods == fleet.ready == s.desired == s.pods:
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
-        return "True", "Serving", f"{_pods(s.desired)} of revision {name} serve version {s.target.version}"
+        return "True", "Serving", f"{_serving(s.desired, name)} version {s.target.version}"
     if s.failure and s.failure.final:
         return "False", s.failure.reason, s.failure.message
     if s.room.is_shut(s.desired) and not _whole(s) and s.pods > fleet.pods:
@@ -92,7 +92,8 @@ def ready(s: Situation) -> Verdict:
     if s.record.stable is None:
         return "Unknown", "Loading", progress + why
     if s.record.stable != name:
-        return "Unknown", "Updating", f"{progress}; {s.record.stable} serves until they are{why}"
+        meanwhile = "serves until they are" if s.ready else "no longer serves"
+        return "Unknown", "Updating", f"{progress}; {s.record.stable} {meanwhile}{why}"
     if fleet.ready < s.desired:
         return "Unknown", "PodsNotReady", progress + why
     return "Unknown", "Scaling", f"{s.pods} pods exist, {s.desired} are wanted"
@@ -135,7 +136,7 @@ def _whole(s: Situation) -> bool:
 def available(s: Situation) -> Verdict:
     """Say whether requests are served."""
     if s.ready:
-        return "True", "RequestsServed", f"{_pods(s.ready)} of {' and '.join(s.record.serving)} serve requests"
+        return "True", "RequestsServed", f"{_serving(s.ready, *s.record.serving)} requests"
     if s.record.suspended:
         return "False", "Suspended", "suspended on request: no pods"
     return "False", "NoReadyPods", "no pod in service is ready"
@@ -312,6 +313,11 @@ def _revision(s: Situation, revision: Revision) -> Json:
         "ready": fleet.ready,
         "weight": round(100 * fleet.ready / s.ready) if in_service else 0,
     }
+
+
+def _serving(count: int, *revisions: str) -> str:
+    """Write who serves, up to the verb."""
+    return f"{_pods(count)} of {' and '.join(revisions)} serve{'s' if count == 1 else ''}"
 
 
 def _pods(count: int) -> str:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from triton_operator.api.names import (
-    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     POD_DISRUPTION_BUDGET,
@@ -19,6 +18,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, READY, RECONCILING, STALLED
 from triton_operator.core.conditions import Situation, announcements, ready, status, timestamp
 from triton_operator.core.health import diagnose
+from triton_operator.core.placement import Unplaceable
 from triton_operator.core.record import Record
 from triton_operator.core.removal import removals
 from triton_operator.core.revision import Revision, render, revision_name, to_data
@@ -60,11 +60,18 @@ def decide(world: World) -> Plan:
         changes nothing.
     """
     if world.spec is None:
-        return _unreadable(world)
+        return _left_alone(world, "InvalidSpec", f"this operator cannot read the spec: {world.spec_error}")
     spec = world.spec
-    target = _target(world, spec)
+    record = world.record or recover(world)
+    placed = _placed(world, spec)
+    if isinstance(placed, Revision):
+        target, refusal = placed, _refusal(world)
+    elif held := world.revisions.get(record.target or "") or world.revisions.get(record.stable or ""):
+        target, refusal = held, placed  # what was under way goes on
+    else:
+        return _left_alone(world, *placed)
     desired = 0 if spec.suspend else spec.replicas
-    record = aim(world, world.record or recover(world), target.name, suspended=spec.suspend)
+    record = aim(world, record, target.name, suspended=spec.suspend)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     shares = _shares(world, record, target.name, desired, room)
     record = advance(world, record, target.name, desired=desired, shares=shares)
@@ -81,7 +88,7 @@ def decide(world: World) -> Plan:
         desired=desired,
         room=room,
         failure=failure,
-        refusal=_refusal(world),
+        refusal=refusal,
     )
     wanted = shares[record.stable if record.resuming and record.stable in shares else target.name]
     record = timed(world, record, target.name, wanted=wanted, settled=ready(situation)[0] == "True")
@@ -100,10 +107,14 @@ def decide(world: World) -> Plan:
     )
 
 
-def _target(world: World, spec: InferenceServiceSpec) -> Revision:
+def _placed(world: World, spec: InferenceServiceSpec) -> Revision | tuple[str, str]:
+    """Find or render the revision that the spec asks for; or say, as reason and message, why no node can run it."""
     kept = world.revisions.get(revision_name(world.name, spec))
     number = 1 + max((revision.number for revision in world.revisions.values()), default=0)
-    return kept or render(world.name, spec, world.settings, number=number)
+    try:
+        return kept or render(world.name, spec, world.settings, number=number)
+    except Unplaceable as error:
+        return error.reason, str(error)
 
 
 def _shares(world: World, record: Record, target: str, desired: int, room: Room) -> dict[str, int]:
@@ -184,7 +195,6 @@ def _surplus(
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
         CONTROLLER_REVISION: history,
-        CONFIG_MAP: {children.record_name(world.name)},
     }
     return tuple(
         (kind, name) for kind, names in kept.items() for name in sorted(world.listed.get(kind, frozenset()) - names)
@@ -235,9 +245,9 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
     return min(pause, until) if until > 0 else pause
 
 
-def _unreadable(world: World) -> Plan:
-    """Leave everything as it is, and say that this operator cannot read the spec."""
-    message = f"this operator cannot read the spec: {world.spec_error}"[:4096]
+def _left_alone(world: World, reason: str, message: str) -> Plan:
+    """Leave everything as it is, and say why."""
+    message = message[:4096]
     before = {c["type"]: c for c in world.status.get("conditions") or []}
     now = timestamp(world.now)
     wanted = {ACCEPTED: "False", READY: "False", STALLED: "True", RECONCILING: "False"}
@@ -249,7 +259,7 @@ def _unreadable(world: World) -> Plan:
             "lastTransitionTime": before[type_]["lastTransitionTime"]
             if type_ in before and before[type_]["status"] == value
             else now,
-            "reason": "InvalidSpec",
+            "reason": reason,
             "message": message,
         }
         for type_, value in wanted.items()
@@ -259,11 +269,11 @@ def _unreadable(world: World) -> Plan:
         "phase": "Failed",
         "conditions": [*(c for type_, c in before.items() if type_ not in told), *told.values()],
     }
-    changed = before.get(ACCEPTED, {}).get("reason") != "InvalidSpec"
+    changed = before.get(ACCEPTED, {}).get("reason") != reason
     return Plan(
         record=world.record or recover(world),
         children=(),
         surplus=(),
         status=built,
-        announcements=(Announcement("Warning", "InvalidSpec", message),) if changed else (),
+        announcements=(Announcement("Warning", reason, message),) if changed else (),
     )

@@ -133,6 +133,9 @@ def _exit(pod: Json) -> Failure | None:
     for status in _listed(pod, "containerStatuses"):
         ended = _ended(status)
         if _has_failed(ended) and not is_over(pod):
+            if ended.get("reason") == "Unknown":
+                message = f"nobody saw container {status['name']} end: its node was restarted"
+                return _failure(pod, "NodeRestarted", message, exit_code=ended.get("exitCode"))
             words = last_words(ended.get("message", "")) or "no last words; see kubectl logs --previous"
             code = ended.get("exitCode")
             if (seconds := _load_timeout(pod, status, ended)) is not None:
@@ -207,7 +210,10 @@ def _ending(pod: Json) -> Failure | None:
     """The kubelet or the control plane ended the pod: eviction, a lost node, a refused admission."""
     status = pod.get("status", {})
     if is_over(pod):
-        return _failure(pod, status["reason"], status.get("message") or status["reason"])
+        reason = status["reason"]
+        message = status.get("message") or reason
+        # Of a node that has lost its GPUs, as after a reboot without its device plugin: OutOfnvidia.com/gpu.
+        return _failure(pod, "InsufficientGPU" if "/" in reason else reason, message)
     return None
 
 
@@ -235,7 +241,7 @@ def _prepared_message(text: str) -> tuple[str, str]:
     try:
         said = json.loads(text.strip().splitlines()[-1])
         return str(said["reason"])[:64], str(said["message"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
         return "PreparationFailed", text.strip() or "the init container failed without a word; see its log"
 
 

@@ -1,4 +1,4 @@
-"""Which pods must go by the operator's own hand, because nothing else in Kubernetes ends them, or none ends them soon.
+"""Which pods must go by the operator's own hand, because nothing else in Kubernetes ends them.
 
 Not for: pods that a Deployment scales away; see `core.rollout`.
 """
@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION
-from triton_operator.core.health import has_started, is_dead, is_over, is_ready
+from triton_operator.core.health import is_dead, is_over, is_ready
 from triton_operator.core.world import Removal
-from triton_operator.resources.pod import UNSTARTED_GRACE_SECONDS
 
 Json = dict[str, Any]
 
@@ -24,11 +23,14 @@ def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str
         now: seconds since the epoch.
 
     Returns:
-        Pods that ended before Triton had started, pods that were given up by the kubelet, and of each revision at most
-        one whose Triton runs on without serving.
+        Pods that a kubelet has given up, and of each revision at most one whose Triton runs on without serving.
     """
     listed = list(pods)
-    found = [removal for pod in listed if (removal := _at_once(pod))]
+    found = [
+        _removal(pod, f"the kubelet has given it up: {pod['status']['reason']}")
+        for pod in listed
+        if is_over(pod) and not _is_ending(pod)
+    ]
     by_revision: Mapping[str, list[Json]] = {
         revision: [pod for pod in listed if _revision(pod) == revision and not is_over(pod)] for revision in fleets
     }
@@ -36,32 +38,12 @@ def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str
         ill = [p for p in own if not _is_ending(p) and (is_dead(p, now=now) or p["metadata"]["uid"] in dead)]
         # One at a time: the next goes when the one that took its place serves.
         if ill and all(is_ready(pod) for pod in own if pod not in ill):
-            found.append(_removal(min(ill, key=_name), None, "its Triton runs, but serves no more"))
+            found.append(_removal(min(ill, key=_name), "its Triton runs, but serves no more"))
     return tuple(found)
 
 
-def unstarted(pods: Iterable[Json]) -> tuple[Removal, ...]:
-    """Say which pods that are going away need not be waited for.
-
-    Args:
-        pods: pods, those that are not going away among them.
-    """
-    return tuple(removal for pod in pods if _is_ending(pod) and (removal := _at_once(pod)))
-
-
-def _at_once(pod: Json) -> Removal | None:
-    if _is_ending(pod):
-        grace = pod["metadata"].get("deletionGracePeriodSeconds", 0)
-        if not has_started(pod) and grace > UNSTARTED_GRACE_SECONDS:
-            return _removal(pod, UNSTARTED_GRACE_SECONDS, "it is going away and nobody can have sent it a request")
-        return None
-    if is_over(pod):
-        return _removal(pod, None, f"the kubelet has given it up: {pod['status']['reason']}")
-    return None
-
-
-def _removal(pod: Json, grace_seconds: int | None, why: str) -> Removal:
-    return Removal(_name(pod), pod["metadata"]["uid"], grace_seconds, why)
+def _removal(pod: Json, why: str) -> Removal:
+    return Removal(_name(pod), pod["metadata"]["uid"], why)
 
 
 def _name(pod: Json) -> str:

@@ -14,6 +14,8 @@ from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.drift import applied
+from triton_operator.core.placement import place
+from triton_operator.core.providers import profile_of
 from triton_operator.resources.labels import revision_labels
 from triton_operator.resources.pod import ORDER, pod_template
 
@@ -83,8 +85,12 @@ def render(service: str, spec: InferenceServiceSpec, settings: Settings, *, numb
 
     Returns:
         The revision.
+
+    Raises:
+        Unplaceable: the cluster's GPU profile cannot give what the spec asks for.
     """
     name = revision_name(service, spec)
+    placement = place(spec, profile_of(settings.gpu))
     return Revision(
         name=name,
         number=number,
@@ -93,7 +99,7 @@ def render(service: str, spec: InferenceServiceSpec, settings: Settings, *, numb
         version=spec.model.version,
         gpu_count=spec.gpu.count,
         load_timeout_seconds=spec.runtime.load_timeout_seconds,
-        template=pod_template(spec, settings, labels=revision_labels(service, name)),
+        template=pod_template(spec, settings, labels=revision_labels(service, name), placement=placement),
     )
 
 

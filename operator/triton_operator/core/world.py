@@ -117,13 +117,11 @@ class Removal:
     Attributes:
         name: its name.
         uid: only this very pod.
-        grace_seconds: time for it to end, or None for its own.
         why: one sentence for the log.
     """
 
     name: str
     uid: str
-    grace_seconds: int | None
     why: str
 
 

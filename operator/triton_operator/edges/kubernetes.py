@@ -288,7 +288,8 @@ class Kube:
             within_seconds: time to wait at most.
 
         Returns:
-            Whether it changed; False also when the server ended the wait early.
+            Whether it changed; False also when the server ended the wait early, or cannot tell because it has forgotten
+            what followed on that resourceVersion.
         """
         query = {
             "watch": "true",
@@ -303,7 +304,9 @@ class Kube:
                     self._observer.called(verb="watch", code=str(response.status))
                     if response.status >= 400:
                         wire.refuse(response, await response.read())
-                    return await response.content.readline() != b""
+                    # The first line may also say that the resourceVersion is too old to watch from.
+                    line = await response.content.readline()
+                    return line != b"" and json.loads(line)["type"] != "ERROR"
                 finally:
                     response.close()
         except TimeoutError:

@@ -23,7 +23,8 @@ _COUNTED = {
     ("nv_inference_request_failure", "BACKEND"): "backend_failures",
 }
 _COUNTER = re.compile(
-    r"^(?P<name>nv_inference_(?:exec_count|request_(?:success|failure)))\{(?P<labels>[^\n]*)\} (?P<value>[0-9.e+]+)$",
+    r"^(?P<name>nv_inference_(?:exec_count|request_(?:success|failure)))\{(?P<labels>[^\n]*)\}"
+    r" (?P<value>[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)$",
     re.MULTILINE,
 )
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -54,7 +55,7 @@ async def loaded_kinds(
     try:
         groups = json.loads(data).get("instance_group") or ()
         return frozenset(kind for group in groups if (kind := group.get("kind")) in _KINDS)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         _log.debug("Triton at %s gave no configuration of %s: %s", pod_ip, model, error)
         return None
 

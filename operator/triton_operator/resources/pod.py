@@ -12,6 +12,7 @@ from triton_operator.api.pods import Toleration
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec, Model
 from triton_operator.resources.labels import revision_selector
+from triton_operator.resources.placement import Placement, node_affinity
 
 Json = dict[str, Any]
 
@@ -19,12 +20,13 @@ Json = dict[str, Any]
 PRE_STOP_SECONDS = 10
 EXIT_TIMEOUT_SECONDS = 20
 GRACE_SECONDS = PRE_STOP_SECONDS + EXIT_TIMEOUT_SECONDS + 15
+# The same where a node is taken back at short notice: 30 s on most clouds, of which the kubelet keeps some.
+SHORT_EXIT_TIMEOUT_SECONDS = 10
+SHORT_GRACE_SECONDS = PRE_STOP_SECONDS + SHORT_EXIT_TIMEOUT_SECONDS + 5
 # gRPC clients are asked to connect anew this often; gRPC spreads it by ±10 %. It must stay below the preStop sleep,
 # so that a client has left a pod that is going before Triton stops to listen.
 GRPC_CONNECTION_AGE_MILLISECONDS = 8_000
-# Nobody can have sent a request to a Triton that has not started, and it ignores SIGTERM while it loads. Not 0, which
-# would take a pod out of the API while its containers still run.
-UNSTARTED_GRACE_SECONDS = 1
+UNSTARTED_GRACE_SECONDS = 1  # nobody can have sent a request to a Triton that has not started
 LOST_NODE_SECONDS = 60
 PROBE_SECONDS = 5
 
@@ -38,13 +40,16 @@ _LEVELS = {"Error": (1, 0, 0, 0), "Warning": (1, 1, 0, 0), "Info": (1, 1, 1, 0),
 _CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict[str, str]) -> Json:
+def pod_template(
+    spec: InferenceServiceSpec, settings: Settings, *, labels: dict[str, str], placement: Placement
+) -> Json:
     """Render the pod template of a revision.
 
     Args:
         spec: what the user asks for.
         settings: what the operator contributes.
         labels: labels by which the operator finds the pods.
+        placement: what the GPUs ask of a node.
 
     Returns:
         The template, as in a Deployment.
@@ -58,12 +63,14 @@ def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict
     pod: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        # As process 1 Triton would ignore SIGTERM until it has loaded, and hold its GPUs for the whole grace period.
+        "shareProcessNamespace": True,
+        "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS if placement.short_notice else GRACE_SECONDS,
         "securityContext": security,
         "initContainers": [_prepare(spec, settings)],
-        "containers": [_triton(spec, settings)],
-        "volumes": _volumes(spec),
-        "tolerations": _tolerations(spec),
+        "containers": [_triton(spec, settings, placement)],
+        "volumes": _volumes(spec, placement),
+        "tolerations": _tolerations(spec, placement),
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -73,6 +80,7 @@ def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict
             }
         ],
     }
+    affinity = node_affinity(placement, runtime.node_affinity)
     optional = {
         "imagePullSecrets": _pull_secrets(spec, settings),
         "serviceAccountName": runtime.service_account_name,
@@ -80,7 +88,7 @@ def pod_template(spec: InferenceServiceSpec, settings: Settings, *, labels: dict
         "runtimeClassName": runtime.runtime_class_name,
         "schedulerName": runtime.scheduler_name,
         "nodeSelector": runtime.node_selector,
-        "affinity": {"nodeAffinity": _dump(runtime.node_affinity)} if runtime.node_affinity else None,
+        "affinity": {"nodeAffinity": affinity} if affinity else None,
     }
     pod |= {key: value for key, value in optional.items() if value}
     scraping = {
@@ -121,19 +129,19 @@ def _prepare(spec: InferenceServiceSpec, settings: Settings) -> Json:
     }
 
 
-def _triton(spec: InferenceServiceSpec, settings: Settings) -> Json:
+def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement) -> Json:
     runtime, model = spec.runtime, spec.model
     container: Json = {
         "name": CONTAINER_TRITON,
         "image": runtime.image or settings.tritonImage,
-        "args": [*_arguments(spec), *(runtime.args or [])],
+        "args": [*_arguments(spec, placement), *(runtime.args or [])],
         "env": _environment(spec),
         "ports": [
             {"name": "http", "containerPort": PORT_HTTP, "protocol": "TCP"},
             {"name": "grpc", "containerPort": PORT_GRPC, "protocol": "TCP"},
             {"name": "metrics", "containerPort": PORT_METRICS, "protocol": "TCP"},
         ],
-        "resources": _resources(spec),
+        "resources": _resources(spec, placement),
         "securityContext": _CONFINED | {"readOnlyRootFilesystem": runtime.security_context.read_only_root_filesystem},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
@@ -141,14 +149,15 @@ def _triton(spec: InferenceServiceSpec, settings: Settings) -> Json:
         | {"terminationGracePeriodSeconds": UNSTARTED_GRACE_SECONDS},
         "readinessProbe": _probe(f"/v2/models/{model.name}/versions/{model.version}/ready", 3),
         "livenessProbe": _probe("/v2/health/live", 3) | {"periodSeconds": 10, "timeoutSeconds": 5},
-        "volumeMounts": _mounts(spec),
+        "volumeMounts": _mounts(spec, placement),
     }
     if runtime.image_pull_policy:
         container["imagePullPolicy"] = runtime.image_pull_policy
     return container
 
 
-def _arguments(spec: InferenceServiceSpec) -> list[str]:
+def _arguments(spec: InferenceServiceSpec, placement: Placement) -> list[str]:
+    exit_timeout = SHORT_EXIT_TIMEOUT_SECONDS if placement.short_notice else EXIT_TIMEOUT_SECONDS
     error, warning, info, verbose = _LEVELS[spec.runtime.log.level]
     return [
         "tritonserver",
@@ -156,7 +165,7 @@ def _arguments(spec: InferenceServiceSpec) -> list[str]:
         "--model-control-mode=none",
         "--exit-on-error=true",
         "--strict-readiness=false",
-        f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
+        f"--exit-timeout-secs={exit_timeout}",
         f"--http-port={PORT_HTTP}",
         f"--grpc-port={PORT_GRPC}",
         f"--metrics-port={PORT_METRICS}",
@@ -184,11 +193,11 @@ def _environment(spec: InferenceServiceSpec) -> list[Json]:
     return [variable for variable in own if variable["name"] not in names] + given
 
 
-def _resources(spec: InferenceServiceSpec) -> Json:
+def _resources(spec: InferenceServiceSpec, placement: Placement) -> Json:
     given = _dump(spec.runtime.resources) if spec.runtime.resources else {}
     resources = given or {"requests": {"cpu": "1", "memory": "2Gi"}}
-    if spec.gpu.count:
-        resources["limits"] = resources.get("limits", {}) | {spec.gpu.resource_name: str(spec.gpu.count)}
+    if placement.resource_name:
+        resources["limits"] = resources.get("limits", {}) | {placement.resource_name: str(placement.count)}
     return resources
 
 
@@ -201,43 +210,40 @@ def _probe(path: str, failures: int) -> Json:
     }
 
 
-def _mounts(spec: InferenceServiceSpec) -> list[Json]:
-    mounts: list[Json] = [
-        {"name": "models", "mountPath": MODELS, "readOnly": True},
-        {"name": "shm", "mountPath": "/dev/shm"},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
+def _mounts(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
+    mounts: list[Json] = [{"name": "models", "mountPath": MODELS, "readOnly": True}]
+    if not placement.shared_by_mps:  # the device plugin mounts that of the node, by which MPS works
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
+    mounts.append({"name": "tmp", "mountPath": "/tmp"})
     if not spec.model.uri.startswith("configmap://"):  # the model directory is linked, not copied
         mounts.append({"name": "source", "mountPath": SOURCE, "readOnly": True})
     return mounts + [_dump(mount) for mount in spec.runtime.volume_mounts or []]
 
 
-def _volumes(spec: InferenceServiceSpec) -> list[Json]:
+def _volumes(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
     scheme, _, rest = spec.model.uri.partition("://")
     source: Json
     if scheme == "configmap":
         source = {"configMap": {"name": rest}}
     else:
         source = {"persistentVolumeClaim": {"claimName": rest.split("/", 1)[0], "readOnly": True}}
-    own: list[Json] = [
-        {"name": "models", "emptyDir": {}},
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.runtime.shared_memory}},
-        {"name": "tmp", "emptyDir": {}},
-        {"name": "source"} | source,
-    ]
+    own: list[Json] = [{"name": "models", "emptyDir": {}}]
+    if not placement.shared_by_mps:
+        own.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.runtime.shared_memory}})
+    own += [{"name": "tmp", "emptyDir": {}}, {"name": "source"} | source]
     return own + [_dump(volume) for volume in spec.runtime.volumes or []]
 
 
-def _tolerations(spec: InferenceServiceSpec) -> list[Json]:
+def _tolerations(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
     given = spec.runtime.tolerations or []
+    dumped = [_dump(toleration) for toleration in given]
     own = [
         {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute"}
         | {"tolerationSeconds": LOST_NODE_SECONDS}
         for state in ("not-ready", "unreachable")
     ]
-    if spec.gpu.count:
-        own.append({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"})
-    return [toleration for toleration in own if not _covered(toleration, given)] + [_dump(t) for t in given]
+    kept = [toleration for toleration in own if not _covered(toleration, given)]
+    return kept + [dict(t) for t in placement.tolerations if t not in dumped] + dumped
 
 
 def _covered(own: Json, given: list[Toleration]) -> bool:

@@ -1,0 +1,119 @@
+"""A spec that the cluster's GPU profile cannot give is refused; what was accepted before goes on."""
+
+from typing import Any
+
+from triton_operator.api.gpu import Gpu
+from triton_operator.api.names import DEPLOYMENT
+from triton_operator.api.spec import InferenceServiceSpec
+
+from .simulator import LOAD_TICKS, Cluster, spec_of
+
+Json = dict[str, Any]
+ELSEWHERE = Gpu(node_pool="inference")  # the GPU operator, which the simulator's settings name, knows no pools
+
+
+def refused_spec(version: int, *, replicas: int = 2, suspend: bool = False) -> InferenceServiceSpec:
+    return spec_of(version, replicas=replicas, suspend=suspend).model_copy(update={"gpu": ELSEWHERE})
+
+
+def conditions(cluster: Cluster) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in cluster.status["conditions"]}
+
+
+def test_a_refused_first_spec_makes_nothing_and_says_why() -> None:
+    cluster = Cluster(refused_spec(1))
+    cluster.run(3)
+
+    assert (cluster.deployments, cluster.services, cluster.pods) == ({}, {}, [])
+    told = conditions(cluster)
+    assert told["Accepted"] == told["Ready"] == ("False", "UnsupportedByProvider")
+    assert told["Stalled"][0] == "True"
+    assert [(a.type, a.reason) for a in cluster.told] == [("Warning", "UnsupportedByProvider")]
+    assert "spec.gpu.nodePool" in cluster.told[0].message
+
+
+def test_a_corrected_first_spec_is_taken_at_once() -> None:
+    cluster = Cluster(refused_spec(1))
+    cluster.run(3)
+    cluster.change(spec_of(1, replicas=2))
+    cluster.settle()
+
+    assert len(cluster.serving()) == 2
+    assert conditions(cluster)["Accepted"][0] == conditions(cluster)["Ready"][0] == "True"
+
+
+def test_what_serves_is_untouched_by_a_refused_spec() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.settle()
+    before = {(pod.name, pod.revision) for pod in cluster.serving()}
+    cluster.change(refused_spec(2))
+    cluster.run(20)
+
+    assert {(pod.name, pod.revision) for pod in cluster.serving()} == before
+    told = conditions(cluster)
+    assert told["Accepted"] == told["Ready"] == ("False", "UnsupportedByProvider")
+    assert told["Available"][0] == "True"
+    assert cluster.status["phase"] == "Degraded"
+    assert cluster.status["stable"]["version"] == 1
+
+
+def test_a_rollout_under_way_is_finished_when_the_next_spec_is_refused() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.settle()
+    cluster.change(spec_of(2, replicas=2))
+    cluster.run(LOAD_TICKS + 2)
+    cluster.change(refused_spec(3))
+    cluster.run(60)
+
+    assert cluster.status["stable"]["version"] == 2
+    assert len({pod.revision for pod in cluster.serving()}) == 1
+    assert conditions(cluster)["Accepted"] == ("False", "UnsupportedByProvider")
+
+
+def test_replicas_and_suspension_are_heeded_in_a_refused_spec() -> None:
+    cluster = Cluster(spec_of(1, replicas=1))
+    cluster.settle()
+    cluster.change(refused_spec(1, replicas=3))
+    cluster.run(30)
+    assert len(cluster.serving()) == 3
+
+    cluster.change(refused_spec(1, replicas=3, suspend=True))
+    cluster.run(30)
+    assert cluster.pods == []
+
+
+def test_a_pod_lost_under_a_refused_spec_is_seen_and_replaced() -> None:
+    cluster = Cluster(spec_of(1, replicas=1))
+    cluster.settle()
+    cluster.change(refused_spec(2, replicas=1))
+    cluster.run(3)
+    cluster.kill(cluster.pods[0], gracefully=False)
+    cluster.run(2)
+    assert conditions(cluster)["Available"][0] == "False"
+    cluster.run(30)
+
+    assert conditions(cluster)["Available"][0] == "True"
+
+
+def test_the_former_spec_is_ready_again_at_once() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.settle()
+    cluster.change(refused_spec(2))
+    cluster.run(5)
+    cluster.change(spec_of(1, replicas=2))
+    cluster.run(1)
+
+    assert conditions(cluster)["Ready"] == ("True", "Serving")
+
+
+def test_a_refused_spec_is_written_once() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.settle()
+    cluster.change(refused_spec(2))
+    cluster.run(5)
+    writes = cluster.writes
+    cluster.run(60)
+
+    assert cluster.writes == writes
+    assert cluster.plan is not None
+    assert len([kind for kind, _ in cluster.plan.children if kind == DEPLOYMENT]) == 1
