@@ -91,7 +91,9 @@ class Bench:
         async def all_ready() -> bool:
             return all(map(_is_ready, await self.api.list(names.INFERENCE_SERVICE, BENCH)))
 
-        await until(all_ready, "all services are Ready", every_seconds=2, patience_seconds=PATIENCE_SECONDS)
+        # A list of them all costs the API server, too, by their number.
+        pause = max(2.0, self.count / 500)
+        await until(all_ready, "all services are Ready", every_seconds=pause, patience_seconds=PATIENCE_SECONDS)
         self.sheet.tell("… all services Ready after", f"{loop.time() - began:.0f} s")
         await self._account(operator, before, self.count)
 
