@@ -7,6 +7,7 @@ Not for: which version of an object is known; that is `controller.store`.
 import marshal
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
 from typing import Any, Self
@@ -15,6 +16,9 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.controller.queue import Key
 from triton_operator.edges.kubernetes import Object
+
+UNPACKED = 256
+"""Objects that were read last are kept as they are, too: a reconcile reads each of its own twice."""
 
 # Of marshal's formats the last one whose bytes depend on nothing but the values.
 _FORMAT = 2
@@ -80,9 +84,14 @@ class Kept:
         )
 
     def unpack(self) -> Object:
-        """Give the object, anew each time."""
-        body: Object = marshal.loads(zlib.decompress(self.packed))  # our own bytes
-        return body
+        """Give the object; the caller must not change it."""
+        return _unpacked(self.packed)
+
+
+@lru_cache(maxsize=UNPACKED)
+def _unpacked(packed: bytes) -> Object:
+    body: Object = marshal.loads(zlib.decompress(packed))
+    return body
 
 
 def _slim(kind: Kind, seen: Object) -> Object:

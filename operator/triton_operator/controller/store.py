@@ -36,7 +36,7 @@ class Store:
         self._horizons: dict[tuple[Kind, str | None], int] = {}
 
     def get(self, kind: Kind, key: Key) -> Object | None:
-        """Return the newest version known of one object, as far as it is kept (see `controller.kept`)."""
+        """Return the newest version known of one object, as far as it is kept; the caller must not change it."""
         known = self._objects[kind].get(key)
         return known.unpack() if known is not None else None
 
@@ -45,7 +45,7 @@ class Store:
         return list(self._objects[names.INFERENCE_SERVICE])
 
     def children(self, owner_uid: str, kind: Kind) -> list[Object]:
-        """Return the children of one kind that a service controls, by name."""
+        """Return the children of one kind that a service controls, by name; the caller must not change them."""
         keys = sorted(key for child_kind, key in self._children.get(owner_uid, ()) if child_kind == kind)
         return [self._objects[kind][key].unpack() for key in keys]
 
