@@ -102,6 +102,18 @@ async def test_a_low_key_is_not_passed_over_for_ever(queue: WorkQueue) -> None:
     assert await take(queue, 2) == [A, B]
 
 
+async def test_what_is_urgent_does_not_wait_for_all_that_has_starved(queue: WorkQueue) -> None:
+    starved = [("ns", f"starved-{number}") for number in range(3)]
+    for key in starved:
+        queue.add(key, Priority.NORMAL)
+    await asyncio.sleep(STARVED_SECONDS + 1)
+    urgent = [("ns", f"urgent-{number}") for number in range(6)]
+    for key in urgent:
+        queue.add(key, Priority.URGENT)
+
+    assert await take(queue, 9) == [starved[0], *urgent[:3], starved[1], *urgent[3:], starved[2]]
+
+
 async def test_a_key_added_while_it_is_worked_on_runs_once_more_and_never_twice_at_once(queue: WorkQueue) -> None:
     queue.add(A, Priority.NORMAL)
     assert await queue.get() == A

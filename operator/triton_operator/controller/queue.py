@@ -15,7 +15,9 @@ Key = tuple[str, str]
 BACKOFF_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 300.0
 STARVED_SECONDS = 60.0
-"""A key that waited this long goes before every other, whatever its priority."""
+"""A key that waited this long goes before every other, whatever its priority, though only each fourth time."""
+
+_STARVED_TURNS = 4  # when hundreds have starved, somebody urgent must not wait for them all
 
 
 class Priority(IntEnum):
@@ -64,6 +66,7 @@ class WorkQueue:
         self._again: dict[Key, Priority] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._since_starved = _STARVED_TURNS
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -177,14 +180,18 @@ class WorkQueue:
 
     def _next(self) -> Key | None:
         now = asyncio.get_running_loop().time()
+        first: Priority | None = None
         chosen: Priority | None = None
         for priority, lane in self._lanes.items():
             if not lane:
                 continue
-            if chosen is None or now - next(iter(lane.values())) > STARVED_SECONDS:
+            if first is None:
+                first = chosen = priority
+            elif now - next(iter(lane.values())) > STARVED_SECONDS and self._since_starved >= _STARVED_TURNS - 1:
                 chosen = priority
         if chosen is None:
             return None
+        self._since_starved = self._since_starved + 1 if chosen == first else 0
         lane = self._lanes[chosen]
         key = next(iter(lane))
         self._observer.waited(now - lane.pop(key))

@@ -6,7 +6,7 @@ what the operator reconciles, which are Kopf's (`controller.events`).
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Protocol, Self
@@ -21,6 +21,7 @@ from triton_operator.edges import wire
 from triton_operator.edges.credentials import load_configuration
 from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, NotFound
 from triton_operator.edges.lists import Form, Page, pages
+from triton_operator.edges.wire import Request
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -31,7 +32,6 @@ CALL_SECONDS = 30.0
 PATIENCE_SECONDS = 10.0
 """How long one call waits in all when the server answers 429 or 503 with Retry-After; then it raises."""
 
-_JSON = "application/json"
 # Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
 _LOG_LINES = 500
@@ -74,7 +74,7 @@ class Kube:
     async def get(self, kind: Kind, *, namespace: str | None, name: str) -> Object | None:
         """Read one object; None when there is none of that name."""
         try:
-            return await self._json("get", "GET", wire.path(kind, namespace=namespace, name=name))
+            return await self._json("get", Request("GET", wire.path(kind, namespace=namespace, name=name)))
         except NotFound:
             return None
 
@@ -110,7 +110,9 @@ class Kube:
         """
 
         async def ask(query: dict[str, str]) -> Object:
-            return await self._json("list", "GET", wire.path(kind, namespace=namespace), query=query, accept=form)
+            return await self._json(
+                "list", Request("GET", wire.path(kind, namespace=namespace), query=query, accept=form)
+            )
 
         return pages(ask, kind, {"labelSelector": label_selector, "fieldSelector": field_selector})
 
@@ -124,10 +126,12 @@ class Kube:
         """
         return await self._json(
             "create",
-            "POST",
-            wire.path(kind, namespace=body["metadata"].get("namespace")),
-            query={"fieldManager": names.FIELD_MANAGER},
-            body=body,
+            Request(
+                "POST",
+                wire.path(kind, namespace=body["metadata"].get("namespace")),
+                query={"fieldManager": names.FIELD_MANAGER},
+                body=body,
+            ),
         )
 
     async def create_applied(self, body: Object, *, kind: Kind) -> Object:
@@ -169,11 +173,15 @@ class Kube:
         try:
             return await self._json(
                 "patch",
-                "PATCH",
-                wire.path(kind, namespace=metadata.get("namespace"), name=metadata["name"], subresource=subresource),
-                query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
-                body=body,
-                content_type=_APPLY,
+                Request(
+                    "PATCH",
+                    wire.path(
+                        kind, namespace=metadata.get("namespace"), name=metadata["name"], subresource=subresource
+                    ),
+                    query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
+                    body=body,
+                    content_type=_APPLY,
+                ),
             )
         except ApiError as error:
             # Another uid is answered with 409 when the object is absent, but with 422 when another one took its name.
@@ -191,10 +199,12 @@ class Kube:
         metadata = body["metadata"]
         return await self._json(
             "update",
-            "PUT",
-            wire.path(kind, namespace=metadata.get("namespace"), name=metadata["name"]),
-            query={"fieldManager": names.FIELD_MANAGER},
-            body=body,
+            Request(
+                "PUT",
+                wire.path(kind, namespace=metadata.get("namespace"), name=metadata["name"]),
+                query={"fieldManager": names.FIELD_MANAGER},
+                body=body,
+            ),
         )
 
     async def delete(
@@ -218,7 +228,7 @@ class Kube:
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._json("delete", "DELETE", wire.path(kind, namespace=namespace, name=name), body=options)
+            await self._json("delete", Request("DELETE", wire.path(kind, namespace=namespace, name=name), body=options))
         except NotFound:
             return
 
@@ -238,14 +248,16 @@ class Kube:
         try:
             data = await self._call(
                 "get",
-                "GET",
-                wire.path(names.POD, namespace=namespace, name=pod, subresource="log"),
-                query={
-                    "container": container,
-                    "previous": "true" if previous else "",
-                    "tailLines": str(_LOG_LINES),
-                    "limitBytes": str(_LOG_BYTES),
-                },
+                Request(
+                    "GET",
+                    wire.path(names.POD, namespace=namespace, name=pod, subresource="log"),
+                    query={
+                        "container": container,
+                        "previous": "true" if previous else "",
+                        "tailLines": str(_LOG_LINES),
+                        "limitBytes": str(_LOG_BYTES),
+                    },
+                ),
             )
         except ApiError as error:
             if error.status in (400, 404):
@@ -256,7 +268,7 @@ class Kube:
     async def served(self, kind: Kind) -> bool:
         """Tell whether the API server serves a type, such as one that a CRD brings."""
         try:
-            answer = await self._json("get", "GET", wire.group_path(kind))
+            answer = await self._json("get", Request("GET", wire.group_path(kind)))
         except NotFound:
             return False
         return any(resource["name"] == kind.plural for resource in answer["resources"])
@@ -283,7 +295,7 @@ class Kube:
         }
         try:
             async with asyncio.timeout(within_seconds):
-                response = await self._send("GET", wire.path(kind, namespace=namespace), query, None, _JSON, _JSON)
+                response = await self._send(Request("GET", wire.path(kind, namespace=namespace), query=query))
                 try:
                     self._observer.called(verb="watch", code=str(response.status))
                     if response.status >= 400:
@@ -298,37 +310,16 @@ class Kube:
         except aiohttp.ClientError as error:
             raise ApiError(status=0, reason="Unreachable", message=f"The API server: {error}") from error
 
-    async def _json(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Object | None = None,
-        content_type: str = _JSON,
-        accept: str = _JSON,
-    ) -> Object:
-        data = await self._call(verb, method, path, query=query, body=body, content_type=content_type, accept=accept)
-        answer: Object = json.loads(data)
+    async def _json(self, verb: str, request: Request) -> Object:
+        answer: Object = json.loads(await self._call(verb, request))
         return answer
 
-    async def _call(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Object | None = None,
-        content_type: str = _JSON,
-        accept: str = _JSON,
-    ) -> bytes:
+    async def _call(self, verb: str, request: Request) -> bytes:
         patience = PATIENCE_SECONDS
         async with self._slots:  # kept while waiting for a busy server: all callers together slow down
             while True:
                 try:
-                    return await self._attempt(verb, method, path, query or {}, body, content_type, accept)
+                    return await self._attempt(verb, request)
                 except ApiError as error:
                     if error.status not in (429, 503) or error.retry_after is None or error.retry_after > patience:
                         raise
@@ -336,20 +327,11 @@ class Kube:
                     patience -= pause
                     await asyncio.sleep(pause)
 
-    async def _attempt(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Object | None,
-        content_type: str,
-        accept: str,
-    ) -> bytes:
+    async def _attempt(self, verb: str, request: Request) -> bytes:
         code = "cancelled"
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                response = await self._send(method, path, query, body, content_type, accept)
+                response = await self._send(request)
                 try:
                     data: bytes = await response.read()
                 finally:
@@ -357,11 +339,11 @@ class Kube:
             code = str(response.status)
         except TimeoutError as error:
             code = "timeout"
-            message = f"No answer from the API server to {method} {path} within {CALL_SECONDS:g} s"
+            message = f"No answer from the API server to {request.method} {request.path} within {CALL_SECONDS:g} s"
             raise ApiError(status=0, reason="Timeout", message=message) from error
         except aiohttp.ClientError as error:
             code = "unreachable"
-            message = f"The API server cannot be reached for {method} {path}: {error}"
+            message = f"The API server cannot be reached for {request.method} {request.path}: {error}"
             raise ApiError(status=0, reason="Unreachable", message=message) from error
         finally:
             self._observer.called(verb=verb, code=code)
@@ -369,19 +351,21 @@ class Kube:
             wire.refuse(response, data)
         return data
 
-    async def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Object | None, content_type: str, accept: str
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
         # Not `ApiClient.param_serialize`: it copies the body member by member, which costs more than the request.
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._client.user_agent}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        given = urlencode({key: value for key, value in query.items() if value}, quote_via=quote)
-        url = f"{self._client.configuration.host}{path}{'?' if given else ''}{given}"
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": self._client.user_agent,
+        }
+        body = request.body
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, body)
+        given = urlencode({key: value for key, value in request.query.items() if value}, quote_via=quote)
         answer = await self._client.call_api(
-            method,
-            url,
+            request.method,
+            f"{self._client.configuration.host}{request.path}{'?' if given else ''}{given}",
             header_params=headers,
-            body=wire.as_yaml(body) if content_type == _APPLY and body is not None else body,
+            body=wire.as_yaml(body) if request.content_type == _APPLY and body is not None else body,
             _request_timeout=aiohttp.ClientTimeout(total=None),
         )
         response: aiohttp.ClientResponse = answer.response

@@ -5,6 +5,8 @@ Not for: sending them; that is `edges.kubernetes`.
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -14,6 +16,18 @@ from triton_operator.api.names import Kind
 from triton_operator.edges.errors import api_error
 
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent to the API server; parameters that are empty are left out of the query."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 def as_yaml(body: dict[str, Any]) -> str:
