@@ -116,6 +116,23 @@ async def test_a_leader_looks_at_what_is_there_and_at_what_comes(
     assert leader.metrics.registry.get_sample_value("triton_operator_leader") == 1
 
 
+async def test_a_spec_that_changed_while_nobody_led_is_looked_at_first(
+    kube: Kube, namespace: str, replica: Callable[[str], Replica]
+) -> None:
+    bodies = [await kube.create(service(namespace, name), kind=names.INFERENCE_SERVICE) for name in ("a", "b", "c")]
+    for body in (bodies[0], bodies[2]):
+        told = {key: body[key] for key in ("apiVersion", "kind")}
+        told |= {"metadata": {"namespace": namespace, "name": body["metadata"]["name"]}}
+        await kube.apply(
+            told | {"status": {"observedGeneration": 1}}, kind=names.INFERENCE_SERVICE, subresource="status"
+        )
+
+    leader = replica("a")
+
+    await until(lambda: len(leader.looked_at) >= 3)
+    assert leader.looked_at[0] == "b"
+
+
 async def test_at_a_stop_the_standby_leads_and_looks_at_everything(
     kube: Kube, namespace: str, replica: Callable[[str], Replica]
 ) -> None:

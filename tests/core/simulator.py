@@ -108,6 +108,8 @@ class Cluster:
     bodies: dict[tuple[str, str], Json] = field(default_factory=dict)
     plan: Plan | None = None
     crash_after: int | None = None
+    busy: bool = False
+    """Whether other services wait for their first look while the operator looks at this one next."""
     writes: int = 0
     quiet_from: float = START
     """From when on the world is as the operator saw it: no pod was killed since, and no controller lags."""
@@ -275,11 +277,15 @@ class Cluster:
         self._seen = self._watched() if self.crash_after is None else ""
         if self.crash_after is not None:
             self.crash_after, self._due = None, self.now + TICK
+        elif self.busy and plan.pressing:
+            self._due = self.now + TICK
         else:
             self._due = None if plan.look_again is None else self.now + plan.look_again
 
     def carry_out(self, plan: Plan) -> None:
         """Write what a plan wants, in its order, perhaps only the first few writes of it."""
+        if self.busy and plan.pressing:
+            plan = replace(plan, children=plan.pressing, surplus=(), status=self.status)
         self.plan = plan
         self._check_surge(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]

@@ -37,7 +37,7 @@ def steps(*kinds: str) -> st.SearchStrategy[Step]:
 
 
 SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everything")
-ACCIDENTS = ("kill", "vanish", "disturb", "lose record", "wipe status", "restart", "crash", "lag")
+ACCIDENTS = ("kill", "vanish", "disturb", "lose record", "wipe status", "restart", "crash", "busy", "lag")
 HISTORY = st.lists(steps(*SPEC_CHANGES, *ACCIDENTS), max_size=10)
 CALM = st.lists(steps(*SPEC_CHANGES), max_size=10)
 WITHIN_THE_SAME_GPUS: Json = {"maxSurgeGPUs": 0}
@@ -85,6 +85,8 @@ def take(cluster: Cluster, step: Step) -> None:
         case "crash":
             cluster.crash_after = number
             cluster.restart_operator()
+        case "busy":
+            cluster.busy = number % 2 == 0
         case "lag":
             for _ in range(number):
                 cluster.tick(controllers=False)

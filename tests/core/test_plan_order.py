@@ -1,30 +1,28 @@
 """In which order children are written, and which of them come before all else."""
 
 from triton_operator.api import names
-from triton_operator.core.decide import decide
-from triton_operator.core.world import Plan
+from triton_operator.core.decide import Children, decide
 from triton_operator.resources import children
 
 from .simulator import SERVICE, Cluster, spec_of
 
 
-def written(plan: Plan) -> list[tuple[str, str]]:
-    return [(kind.kind, body["metadata"]["name"]) for kind, body in plan.children]
+def named(found: Children) -> list[tuple[str, str]]:
+    return [(kind.kind, body["metadata"]["name"]) for kind, body in found]
 
 
-def test_a_new_service_gets_its_deployment_before_what_its_pods_need_only_when_they_are_ready() -> None:
+def test_a_new_service_has_its_name_before_its_pods_and_its_pods_before_what_they_need_when_ready() -> None:
     plan = decide(Cluster(spec_of(1)).world())
     revision = plan.record.target
-    assert written(plan)[: plan.pressing] == [
+    assert named(plan.children) == [
         (names.CONTROLLER_REVISION.kind, revision),
         (names.SERVICE.kind, SERVICE),
         (names.DEPLOYMENT.kind, revision),
-    ]
-    assert written(plan)[plan.pressing :] == [
         (names.SERVICE.kind, children.headless_name(SERVICE)),
         (names.SERVICE.kind, revision),
         (names.POD_DISRUPTION_BUDGET.kind, revision),
     ]
+    assert named(plan.pressing) == [(names.CONTROLLER_REVISION.kind, revision), (names.DEPLOYMENT.kind, revision)]
 
 
 def test_a_new_revision_grows_before_another_one_shrinks() -> None:
@@ -34,12 +32,12 @@ def test_a_new_revision_grows_before_another_one_shrinks() -> None:
     cluster.spec, cluster.generation = spec_of(2), cluster.generation + 1
     plan = decide(cluster.world())
     assert before is not None
-    deployments = [name for kind, name in written(plan) if kind == names.DEPLOYMENT.kind]
+    deployments = [name for kind, name in named(plan.children) if kind == names.DEPLOYMENT.kind]
     assert deployments == [plan.record.target, before.stable]
-    assert written(plan)[plan.pressing - 1] == (names.DEPLOYMENT.kind, plan.record.target)
+    assert {name for _, name in named(plan.pressing)} == {plan.record.target}
 
 
 def test_nothing_is_pressing_once_all_deployments_are_there() -> None:
     cluster = Cluster(spec_of(1))
     cluster.settle()
-    assert decide(cluster.world()).pressing == 0
+    assert decide(cluster.world()).pressing == ()

@@ -68,7 +68,7 @@ async def test_while_others_wait_a_new_service_gets_its_deployment_and_the_rest_
     assert await reconciler.reconcile(key) == 0.0
     children = await services.children("a")
     assert len(children["Deployment"]) == 1
-    assert len(children["Service"]) == 1
+    assert not children["Service"]
     assert not children["PodDisruptionBudget"]
     assert (await services.get("a"))["status"]["observedGeneration"] == -1
     assert await reconciler.reconcile(key) != 0.0  # though others still wait
@@ -76,6 +76,19 @@ async def test_while_others_wait_a_new_service_gets_its_deployment_and_the_rest_
     assert len(children["Service"]) == 3
     assert len(children["PodDisruptionBudget"]) == 1
     assert (await services.get("a"))["status"]["observedGeneration"] == 1
+
+
+async def test_a_service_whose_name_is_taken_gets_no_deployment_however_many_others_wait(
+    services: Any, kube: Kube, reconciler: Reconciler, store: Store, others: list[str]
+) -> None:
+    key = (services.namespace, "a")
+    foreign = {"metadata": {"namespace": services.namespace, "name": "a"}, "spec": {"ports": [{"port": 80}]}}
+    await kube.create({"apiVersion": "v1", "kind": "Service"} | foreign, kind=names.SERVICE)
+    store.observe("ADDED", await services.apply("a"))
+    others.append("b")
+    await reconciler.reconcile(key)
+    assert not (await services.children("a"))["Deployment"]
+    assert (await services.condition("a", "Accepted"))["reason"] == "NameConflict"
 
 
 async def test_a_spec_that_changes_while_its_predecessor_is_told_of_is_looked_at(

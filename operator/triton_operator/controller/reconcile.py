@@ -104,9 +104,9 @@ class Reconciler:
         )
         world = replace(world, kinds=self._kinds.known(key, world))
         plan = decide(world)
-        if plan.pressing and self._pressed():
+        if plan.pressing and self._pressed() and await self._has_its_name(world):
             # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
-            brief = replace(plan, children=plan.children[: plan.pressing], surplus=(), removals=())
+            brief = replace(plan, children=plan.pressing, surplus=(), removals=())
             if await self._carry_out(world, brief) == NOTHING_AMISS:
                 return 0.0
         problems, waits = await self._carry_out(world, plan)
@@ -114,6 +114,11 @@ class Reconciler:
             plan = decide(replace(world, problems=problems, waits=waits))
         await self._tell(service, world, plan)
         return plan.look_again
+
+    async def _has_its_name(self, world: World) -> bool:
+        """Say whether the Service is there, or may be made: without it nothing of the service should run."""
+        known = world.name in world.listed[names.SERVICE]
+        return known or await self._kube.get(names.SERVICE, namespace=world.namespace, name=world.name) is None
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.controller.events import label_selector
@@ -61,8 +62,13 @@ class Resync:
         for key in await self._look(Form.WHOLE):
             self._queue.add(key, Priority.LOW if first else Priority.NORMAL)
         for key in self._store.services():
-            self._queue.add(key, Priority.LOW)
+            self._queue.add(key, Priority.URGENT if first and not self._was_looked_at(key) else Priority.LOW)
         self._ended = asyncio.get_running_loop().time()
+
+    def _was_looked_at(self, key: Key) -> bool:
+        service = self._store.get(names.INFERENCE_SERVICE, key)
+        status = (service or {}).get("status") or {}
+        return service is not None and status.get("observedGeneration") == service["metadata"]["generation"]
 
     async def run(self) -> None:
         """Look again and again; a failure is logged and tried again soon."""

@@ -160,12 +160,13 @@ def _children(
     return tuple(found)
 
 
-def _pressing(world: World, found: Children) -> int:
-    """Count the children up to the last Deployment that is not there yet."""
-    new = (
-        i for i, (kind, body) in enumerate(found) if kind == DEPLOYMENT and body["metadata"]["name"] not in world.fleets
+def _pressing(world: World, found: Children) -> Children:
+    """Pick the Deployments that are not there yet, and what they are rebuilt from."""
+    named = [(kind, body["metadata"]["name"], body) for kind, body in found]
+    new = {name for kind, name, _ in named if kind == DEPLOYMENT} - world.fleets.keys()
+    return tuple(
+        (kind, body) for kind, name, body in named if name in new and kind in (CONTROLLER_REVISION, DEPLOYMENT)
     )
-    return max((i + 1 for i in new), default=0)
 
 
 def _unkept(world: World, running: list[Revision]) -> list[Revision]:

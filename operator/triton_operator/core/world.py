@@ -138,7 +138,8 @@ class Plan:
     Attributes:
         record: what to remember, written before anything else.
         children: objects to have, in the order to write them.
-        pressing: how many of them, from the first, bring new pods on their way; 0 if there are none to start.
+        pressing: those of them that bring new pods on their way, to be written first while other services wait for
+            theirs.
         surplus: children to delete, by kind and name.
         removals: pods to delete.
         status: the whole status to write.
@@ -150,7 +151,7 @@ class Plan:
     children: tuple[tuple[Kind, Json], ...]
     surplus: tuple[tuple[Kind, str], ...]
     status: Json
-    pressing: int = 0
+    pressing: tuple[tuple[Kind, Json], ...] = ()
     removals: tuple[Removal, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     look_again: float | None = None
