@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from triton_operator.core.vitals import Counts, has_died
-from triton_operator.edges.triton import serving_counts
+from triton_operator.core.vitals import TELLING_BACKEND, Counts, Look, suspects
+from triton_operator.edges.triton import backend_of, serving_counts
 
 from .conftest import TritonServer
 
 pytestmark = pytest.mark.contract
+
+M = ("m", "1")
 
 MODEL = """
 import triton_python_backend_utils as pb_utils
@@ -46,17 +48,17 @@ def status_of(server: TritonServer, value: float) -> int:
         return error.code
 
 
-def counts(server: TritonServer) -> dict[str, Counts]:
+def counts(server: TritonServer) -> Look:
     host, _, port = server.metrics.rpartition(":")
     found = asyncio.run(serving_counts(host, port=int(port)))
     assert found is not None
     return {model: Counts(**values) for model, values in found.items()}
 
 
-def settled(server: TritonServer, requests: int) -> dict[str, Counts]:
+def settled(server: TritonServer, requests: int) -> Look:
     """Wait until so many requests are counted: Triton counts a request shortly after it has answered it."""
     deadline = time.monotonic() + 30
-    while (found := counts(server))["m/1"].successes + found["m/1"].backend_failures < requests:
+    while (found := counts(server))[M].successes + found[M].backend_failures < requests:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
     return found
@@ -73,11 +75,11 @@ def test_a_dead_backend_is_told_from_a_model_that_raises(
 
     assert status_of(server, 1.0) == 200
     first = settled(server, 1)
-    assert first["m/1"].successes == first["m/1"].executions == 1
+    assert first[M].successes == first[M].executions == 1
     assert [status_of(server, -1.0) for _ in range(5)] == [500] * 5
     raised = settled(server, 6)
-    assert raised["m/1"].backend_failures == 5
-    assert not has_died(first, raised)
+    assert raised[M].backend_failures == 5
+    assert list(suspects(first, raised)) == []
 
     threads = Path(f"/proc/{server.process.pid}/task").iterdir()
     stubs = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
@@ -85,7 +87,9 @@ def test_a_dead_backend_is_told_from_a_model_that_raises(
     for stub in stubs:
         os.kill(stub, signal.SIGKILL)
     assert [status_of(server, 1.0) for _ in range(3)] == [500] * 3
-    assert has_died(raised, settled(server, 9))
+    assert list(suspects(raised, settled(server, 9))) == [M]
+    host, _, port = server.http.rpartition(":")
+    assert asyncio.run(backend_of(host, model="m", version=1, port=int(port))) == TELLING_BACKEND
 
 
 def test_nobody_there_has_no_counts() -> None:

@@ -15,18 +15,15 @@ from triton_operator.edges.kubernetes import Kube
 KEY = ("models", "vision")
 A = Place(KEY, "a", "10.0.0.1")
 B = Place(KEY, "b", "fd00::1")
-ALIVE = {"m/1": Counts(executions=5, successes=5)}
-FAILING = {"m/1": Counts(executions=5, successes=5, backend_failures=9)}
+M = ("m", "1")
+ALIVE = {M: Counts(executions=5, successes=5)}
+FAILING = {M: Counts(executions=5, successes=5, backend_failures=9)}
 
 
 @pytest.fixture
-def woken() -> list[Key]:
-    return []
-
-
-@pytest.fixture
-def vitals(woken: list[Key]) -> Vitals:
-    return Vitals(Kube.__new__(Kube), Store(), Watch(), woken.append)  # `note` asks no API server
+def vitals() -> Vitals:
+    woken: list[Key] = []
+    return Vitals(Kube.__new__(Kube), Store(), Watch(), woken.append)  # `compare` asks no API server
 
 
 def test_ready_pods_are_taken_from_the_slices_of_a_revision() -> None:
@@ -46,30 +43,33 @@ def test_ready_pods_are_taken_from_the_slices_of_a_revision() -> None:
     assert list(places_of(body | {"endpoints": None})) == []
 
 
-def test_a_pod_whose_requests_only_fail_between_two_looks_is_dead_and_its_service_is_queued(
-    vitals: Vitals, woken: list[Key]
-) -> None:
-    vitals.note([(A, ALIVE), (B, ALIVE)])
-    assert (vitals.dead(KEY), woken) == (frozenset(), [])
-    vitals.note([(A, FAILING), (B, ALIVE)])
-    assert (vitals.dead(KEY), woken) == ({"a"}, [KEY])
-    assert vitals.dead(("models", "other")) == frozenset()
+def test_a_pod_whose_requests_only_fail_between_two_looks_is_suspected(vitals: Vitals) -> None:
+    assert vitals.compare([(A, ALIVE), (B, ALIVE)]) == []
+    assert vitals.compare([(A, FAILING), (B, ALIVE)]) == [(A, M)]
+    assert vitals.dead(KEY) == frozenset()  # what runs the model has yet to be asked
 
 
-def test_its_service_is_queued_at_every_look_until_it_has_gone(vitals: Vitals, woken: list[Key]) -> None:
-    vitals.note([(A, ALIVE)])
-    vitals.note([(A, FAILING)])
-    vitals.note([(A, None)])
-    assert (vitals.dead(KEY), woken) == ({"a"}, [KEY, KEY])
-    vitals.note([(B, ALIVE)])
-    assert (vitals.dead(KEY), woken) == (frozenset(), [KEY, KEY])
+def test_what_is_marked_stays_dead_until_it_has_gone(vitals: Vitals) -> None:
+    vitals.compare([(A, FAILING), (B, ALIVE)])
+    vitals.mark(A)
+    assert (vitals.dead(KEY), vitals.dead(("models", "other"))) == ({"a"}, frozenset())
+    assert vitals.compare([(A, None), (B, ALIVE)]) == []
+    assert vitals.dead(KEY) == {"a"}
+    vitals.compare([(B, ALIVE)])
+    assert vitals.dead(KEY) == frozenset()
 
 
-def test_a_pod_that_could_not_be_asked_tells_nothing(vitals: Vitals, woken: list[Key]) -> None:
-    vitals.note([(A, ALIVE)])
-    vitals.note([(A, None)])
-    vitals.note([(A, FAILING)])
-    assert (vitals.dead(KEY), woken) == (frozenset(), [])
+def test_a_pod_that_executes_again_lives(vitals: Vitals) -> None:
+    vitals.compare([(A, FAILING)])
+    vitals.mark(A)
+    vitals.compare([(A, {M: Counts(executions=6, successes=6, backend_failures=9)})])
+    assert vitals.dead(KEY) == frozenset()
+
+
+def test_a_pod_that_could_not_be_asked_tells_nothing(vitals: Vitals) -> None:
+    vitals.compare([(A, ALIVE)])
+    vitals.compare([(A, None)])
+    assert vitals.compare([(A, FAILING)]) == []
 
 
 async def test_looking_ends_when_it_is_cancelled(vitals: Vitals) -> None:

@@ -2,8 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from triton_operator.controller.world import STUCK_SECONDS, is_unsettled, ready_endpoints
 from triton_operator.controller.world import _with_pods as with_pods
+from triton_operator.controller.world import is_unsettled, ready_endpoints
+from triton_operator.core.health import STUCK_SECONDS
 from triton_operator.core.world import Fleet
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

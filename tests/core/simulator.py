@@ -62,6 +62,7 @@ class Pod:
     down_until: float = 0.0
     ends: float | None = None
     placed: float | None = None
+    loaded: bool = False
 
     @property
     def serves(self) -> bool:
@@ -91,6 +92,8 @@ class Cluster:
     load_ticks: int = LOAD_TICKS
     slots: int = 1000
     """Pods that the nodes have room for, ending ones included."""
+    nowhere: frozenset[int] = frozenset()
+    """Versions whose pods no node takes."""
     now: float = START
     generation: int = 1
     status: Json = field(default_factory=lambda: {"observedGeneration": -1})
@@ -192,6 +195,7 @@ class Cluster:
                     ending=ending[name],
                     scheduled=sum(p.placed is not None for p in living[name]),
                     homeless=sum(p.placed is None for p in living[name]),
+                    failing=sum(p.placed is not None and not p.healthy for p in living[name]),
                 )
                 for name, fleet in fleets.items()
             }
@@ -343,12 +347,13 @@ class Cluster:
         self._place()
         for pod in self.pods:
             placed = self.now if pod.placed is None else pod.placed
-            loaded = placed + self.load_ticks * TICK <= self.now and pod.down_until <= self.now
-            pod.ready = pod.healthy and loaded and pod.ends is None
+            pod.loaded = pod.loaded or placed + self.load_ticks * TICK <= self.now
+            pod.ready = pod.healthy and pod.loaded and pod.down_until <= self.now and pod.ends is None
 
     def _place(self) -> None:
         free = self.slots - sum(pod.placed is not None for pod in self.pods)
-        for pod in [pod for pod in self.pods if pod.placed is None and pod.ends is None][: max(0, free)]:
+        waiting = [pod for pod in self.pods if pod.placed is None and pod.ends is None]
+        for pod in [pod for pod in waiting if self._version[pod.revision] not in self.nowhere][: max(0, free)]:
             pod.placed = self.now
 
     def _deployments(self) -> None:

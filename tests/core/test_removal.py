@@ -19,13 +19,19 @@ def pod(
     revision: str = "vision-a",
     started: bool = True,
     ready: bool = True,
+    triton_ready: bool | None = None,
     since: str = "11:50:00",
     begun: str = "11:00:00",
     metadata: Json | None = None,
     **status: Any,
 ) -> Json:
     state = {"running": {"startedAt": f"2026-01-01T{begun}Z"}}
-    triton = {"name": CONTAINER_TRITON, "started": started, "ready": ready, "state": state}
+    triton = {
+        "name": CONTAINER_TRITON,
+        "started": started,
+        "ready": ready if triton_ready is None else triton_ready,
+        "state": state,
+    }
     condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": f"2026-01-01T{since}Z"}
     return {
         "metadata": {"name": name, "uid": f"uid-{name}", "labels": {LABEL_REVISION: revision}} | (metadata or {}),
@@ -73,6 +79,31 @@ def test_a_pod_that_calls_itself_ready_and_executes_nothing_is_as_dead() -> None
     going = pod("a", metadata={"name": "a", "uid": "uid-a", "labels": {LABEL_REVISION: "vision-a"}} | DELETED)
     going["status"]["conditions"][0]["status"] = "False"
     assert found(going, pod("b"), dead=dead) == set()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}, id="finds no node"
+        ),
+        pytest.param(
+            {"metadata": DELETED | {"deletionTimestamp": "2026-01-01T11:58:00Z"}}, id="is stuck on a lost node"
+        ),
+        pytest.param(
+            {"containerStatuses": [{"name": CONTAINER_TRITON, "restartCount": 3}]}, id="fails again and again"
+        ),
+    ],
+)
+def test_a_pod_that_can_neither_come_nor_go_holds_up_nothing(other: Json) -> None:
+    blocked = pod("x", started=False, ready=False, **other)
+    if "metadata" in other:
+        blocked["metadata"] |= {"name": "x", "uid": "uid-x", "labels": {LABEL_REVISION: "vision-a"}}
+    assert found(pod("a", ready=False, triton_ready=False), pod("b"), blocked) == {"a"}
+
+
+def test_a_pod_on_a_node_that_does_not_report_is_not_taken_for_dead() -> None:
+    assert found(pod("a", ready=False, triton_ready=True), pod("b")) == set()
 
 
 def test_revisions_do_not_wait_for_each_other() -> None:

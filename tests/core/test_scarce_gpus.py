@@ -69,7 +69,68 @@ def test_pods_that_lose_their_nodes_again_and_again_get_no_more_time_by_that() -
         cluster.slots = 1 if lost else 2
         for pod in lost:
             cluster.kill(pod, gracefully=False)
-        assert cluster.now - began < PROVISION_SECONDS + START_SECONDS + LOAD_SECONDS + 20 * TICK
+        assert cluster.now - began < PROVISION_SECONDS + START_SECONDS + LOAD_SECONDS + 40 * TICK
+
+
+@pytest.mark.parametrize(
+    ("replicas", "rollout"),
+    [
+        pytest.param(1, {}, id="one pod"),
+        pytest.param(3, {}, id="several"),
+        pytest.param(2, {"maxSurgeGPUs": 0}, id="within the same GPUs"),
+    ],
+)
+def test_a_pod_of_stable_that_must_load_anew_is_let_load_however_long_the_target_finds_no_node(
+    replicas: int, rollout: Json
+) -> None:
+    cluster = scarce(replicas=replicas, slots=100, **rollout)
+    cluster.nowhere = frozenset({2})
+    cluster.run(5)
+    serving = len(cluster.serving())
+    cluster.load_ticks = 20  # longer than the operator's pauses
+    cluster.kill(cluster.serving()[0], gracefully=False)
+    cluster.run(cluster.load_ticks + 15)
+    assert len(cluster.serving()) == serving
+
+
+def test_a_pod_that_loads_and_loses_its_node_has_the_whole_time_to_find_another() -> None:
+    cluster = scarce(replicas=1, slots=2)
+    cluster.load_ticks = 10_000
+    cluster.run(int(PROVISION_SECONDS / TICK) + 60)
+    assert cluster.condition("Stalled")["status"] == "False"
+    cluster.slots = 1
+    (loading,) = (pod for pod in cluster.pods if not pod.ready)
+    cluster.kill(loading, gracefully=False)
+    cluster.run(10)
+    assert "Insufficient nvidia.com/gpu" in cluster.condition("Ready")["message"]
+    assert cluster.condition("Stalled")["status"] == "False"
+    cluster.run(int(PROVISION_SECONDS / TICK) + 10)
+    assert cluster.condition("Stalled")["reason"] == "InsufficientGPU"
+
+
+def test_a_change_of_the_spec_after_the_time_is_out_has_time_of_its_own() -> None:
+    cluster = scarce(replicas=3, slots=3)
+    cluster.run(int(PROVISION_SECONDS / TICK) + 100)
+    assert cluster.condition("Stalled")["status"] == "True"
+    advised = {"provisionTimeoutSeconds": PROVISION_SECONDS, "maxSurgeGPUs": 0}
+    cluster.change(spec_of(2, replicas=3, rollout=advised))
+    for _ in range(3 * (LOAD_TICKS + 20)):
+        cluster.tick()
+        assert cluster.condition("Stalled")["status"] == "False"
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_a_stable_revision_that_serves_nothing_does_not_stand_in_the_way_of_its_remedy() -> None:
+    cluster = scarce(replicas=1, slots=1, maxSurgeGPUs=0)
+    cluster.run(5)
+    assert cluster.condition("Stalled")["reason"] == "RecreateNeeded"
+    cluster.broken = frozenset({1})
+    for pod in cluster.pods:
+        pod.healthy = False
+    cluster.run(40)
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.status["stable"]["version"] == 2
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 5])

@@ -7,7 +7,8 @@ from triton_operator.core.rollout import Room, room_of, share_out
 from triton_operator.core.world import Fleet
 
 READY = Fleet(wanted=4, pods=4, ready=4)
-BROKEN = Fleet(wanted=4, pods=4, ready=0)
+BROKEN = Fleet(wanted=4, pods=4, ready=0, failing=4)
+LOADING = Fleet(wanted=4, pods=4, ready=3)
 
 
 def shares(stable: Fleet, new: Fleet, *, room: Room, arrived: int) -> tuple[int, int]:
@@ -29,6 +30,7 @@ def shares(stable: Fleet, new: Fleet, *, room: Room, arrived: int) -> tuple[int,
         pytest.param(BROKEN, Fleet(1, 1, 0), 0, (4, 1), id="a broken old one is kept as long as nobody needs its room"),
         pytest.param(BROKEN, Fleet(1, 1, 0, homeless=1), 0, (3, 1), id="a broken old one makes room"),
         pytest.param(READY, Fleet(1, 1, 0, homeless=1), 0, (4, 1), id="one that serves does not"),
+        pytest.param(LOADING, Fleet(1, 1, 0, homeless=1), 0, (4, 1), id="one that loads does not either"),
     ],
 )
 def test_pods_are_shared_out(stable: Fleet, new: Fleet, arrived: int, expected: tuple[int, int]) -> None:
@@ -88,3 +90,11 @@ def test_to_recreate_is_to_end_all_before_the_first_begins(
 def test_the_room_of_a_rollout(rollout: dict, desired: int, gpus: int, room: Room, shut: bool) -> None:
     found = room_of(Rollout.model_validate(rollout), desired=desired, gpu_count=gpus)
     assert (found, found.is_shut(desired)) == (room, shut)
+
+
+def test_without_any_room_pods_that_fail_make_it() -> None:
+    fleets = {"old": Fleet(wanted=1, pods=1, ready=0, failing=1), "new": Fleet(0, 0, 0)}
+    shut = Room(surge=0, keep=1)
+    assert share_out("new", desired=1, room=shut, stable="old", fleets=fleets, arrived=0) == {"old": 0, "new": 0}
+    gone = {"old": Fleet(0, 0, 0), "new": Fleet(0, 0, 0)}
+    assert share_out("new", desired=1, room=shut, stable="old", fleets=gone, arrived=0) == {"old": 0, "new": 1}

@@ -1,8 +1,10 @@
-"""Whether a backend has died, told from two looks at its counters."""
+"""Whether a backend may have died, told from two looks at its counters."""
 
 import pytest
 
-from triton_operator.core.vitals import Counts, has_died
+from triton_operator.core.vitals import Counts, has_executed, suspects
+
+M, X = ("m", "1"), ("x", "1")
 
 
 @pytest.mark.parametrize(
@@ -19,9 +21,18 @@ from triton_operator.core.vitals import Counts, has_died
 def test_a_backend_has_died_when_requests_fail_in_it_and_none_is_executed(
     before: Counts, after: Counts, expected: bool
 ) -> None:
-    assert has_died({"m/1": before}, {"m/1": after}) is expected
-    assert has_died({"x/1": before, "m/1": before}, {"x/1": before, "m/1": after}) is expected
+    found = [M] if expected else []
+    assert list(suspects({M: before}, {M: after})) == found
+    assert list(suspects({X: before, M: before}, {X: before, M: after})) == found
 
 
 def test_one_look_is_not_enough() -> None:
-    assert not has_died({}, {"m/1": Counts(0, 0, 100)})
+    assert list(suspects({}, {M: Counts(0, 0, 100)})) == []
+
+
+def test_a_pod_lives_when_any_of_its_models_executes() -> None:
+    before = {M: Counts(9, 9, 4), X: Counts(1, 1, 0)}
+    assert has_executed(before, before | {X: Counts(2, 1, 0)})
+    assert has_executed(before, before | {M: Counts(0, 0, 0)})  # its Triton was restarted
+    assert not has_executed(before, before | {M: Counts(9, 9, 8)})
+    assert not has_executed(before, {})

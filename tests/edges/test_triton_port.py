@@ -65,7 +65,7 @@ async def test_a_counter_that_is_no_number_is_passed_over(
     lines = [f"nv_inference_request_success{labels} {value}", f"nv_inference_exec_count{labels} 1.5e+02", ""]
     answers[""] = web.Response(text="\n".join(lines))  # the image is the user's: it may say anything
 
-    assert await serving_counts("127.0.0.1", port=port) == {"m/1": {"executions": 150.0}}
+    assert await serving_counts("127.0.0.1", port=port) == {("m", "1"): {"executions": 150.0}}
 
 
 async def test_a_hostile_model_name_stays_one_part_of_the_path(

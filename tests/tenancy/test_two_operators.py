@@ -77,6 +77,12 @@ async def test_a_service_that_changes_hands_is_taken_over_as_it_is(site: Site) -
     await apply(site, here, "ruby", {"team": "red-2"}, Wish("m"))  # stays
     await site.until(lambda: ready(site, here, "gem", replicas=2), "red has it ready", red)
     await site.until(lambda: ready(site, here, "ruby", replicas=1), "red has the other one ready", red)
+
+    async def told() -> bool:  # the last thing that red writes of them
+        events = await site.api.list(names.EVENT, here)
+        return {e["regarding"]["name"] for e in events if e["reason"] == "Serving"} == {"gem", "ruby"}
+
+    await site.until(told, "red has told that they serve", red)
     before = await children(site, here, "gem")
     pods = {pod["metadata"]["uid"] for pod in await site.api.list(names.POD, here)}
     reds = len(site.written(red))

@@ -180,25 +180,29 @@ class Reconciler:
         return None
 
     async def _tell(self, service: Json, world: World, plan: Plan) -> None:
-        if plan.status == service.get("status"):
+        if plan.status != service.get("status") and not await self._write_status(world, plan.status):
             return
+        for announcement in plan.announcements:
+            await self._announce(world, announcement)
+
+    async def _write_status(self, world: World, status: Json) -> bool:
+        """Write the status; return whether the service is still there."""
         body = {
             "apiVersion": names.API_VERSION,
             "kind": names.INFERENCE_SERVICE.kind,
             "metadata": {"name": world.name, "namespace": world.namespace, "uid": world.uid},
-            "status": plan.status,
+            "status": status,
         }
         try:
             written = await self._kube.apply(body, kind=names.INFERENCE_SERVICE, subresource="status")
         except (NotFound, Conflict) as error:
             _log.debug("the service has gone meanwhile: %s", error)
-            return
+            return False
         self._store.saw(written)
         if written["metadata"]["generation"] != world.generation:
             # The event of that change is older than this answer, and will be passed over as known.
             self._wake((world.namespace, world.name))
-        for announcement in plan.announcements:
-            await self._announce(world, announcement)
+        return True
 
     async def _announce(self, world: World, announcement: Announcement) -> None:
         now = datetime.now(UTC)

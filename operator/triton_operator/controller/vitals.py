@@ -6,7 +6,7 @@ Not for: what follows from it; that is `core.removal`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from triton_operator.api import names
 from triton_operator.api.settings import Watch
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
-from triton_operator.core.vitals import Counts, has_died
+from triton_operator.core.vitals import TELLING_BACKEND, Counts, Look, has_executed, suspects
 from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
-from triton_operator.edges.triton import serving_counts
+from triton_operator.edges.triton import backend_of, serving_counts
 
 Json = dict[str, Any]
 
@@ -58,12 +58,12 @@ class Vitals:
         self._store = store
         self._watch = watch
         self._wake = wake
-        self._seen: dict[str, Mapping[str, Counts]] = {}
-        self._dead: dict[str, Key] = {}
+        self._seen: dict[str, Look] = {}
+        self._dead: dict[str, tuple[Key, Look]] = {}  # with what was counted when it was noticed
 
     def dead(self, key: Key) -> frozenset[str]:
         """Give the uids of a service's pods that have died and are still there."""
-        return frozenset(uid for uid, of in self._dead.items() if of == key)
+        return frozenset(uid for uid, (of, _) in self._dead.items() if of == key)
 
     async def run(self) -> None:
         """Look again and again."""
@@ -92,31 +92,46 @@ class Vitals:
         ours = [place for place in found if self._store.get(names.INFERENCE_SERVICE, place.key)]
         slots = asyncio.Semaphore(AT_A_TIME)
 
-        async def read(place: Place) -> tuple[Place, Mapping[str, Counts] | None]:
+        async def read(place: Place) -> tuple[Place, Look | None]:
             async with slots:
                 counts = await serving_counts(place.address)
             if counts is None:
                 return place, None
             return place, {model: Counts(**values) for model, values in counts.items()}
 
-        self.note(await asyncio.gather(*map(read, ours)))
+        for place, (model, version) in self.compare(await asyncio.gather(*map(read, ours))):
+            if await backend_of(place.address, model=model, version=version) == TELLING_BACKEND:
+                self.mark(place)
+        for key in {key for key, _ in self._dead.values()}:
+            self._wake(key)
 
-    def note(self, looks: Iterable[tuple[Place, Mapping[str, Counts] | None]]) -> None:
-        """Compare one look with the last, and queue the services with pods that have died and are still there.
+    def compare(self, looks: Iterable[tuple[Place, Look | None]]) -> list[tuple[Place, tuple[str, str]]]:
+        """Compare one look with the last.
 
         Args:
             looks: every ready pod with its counters, or None if it could not be asked.
+
+        Returns:
+            Pods that may have died since, each with the model that has executed nothing.
         """
         told = dict(looks)
         before, self._seen = self._seen, {place.uid: counts for place, counts in told.items() if counts is not None}
-        died = [
-            place
+        there = {place.uid for place in told}
+        self._dead = {
+            uid: (key, then)
+            for uid, (key, then) in self._dead.items()
+            if uid in there and not has_executed(then, self._seen.get(uid, {}))
+        }
+        return [
+            (place, model)
             for place, counts in told.items()
-            if place.uid in self._dead or (counts is not None and has_died(before.get(place.uid, {}), counts))
+            if counts is not None and place.uid not in self._dead
+            for model in suspects(before.get(place.uid, {}), counts)
         ]
-        self._dead = {place.uid: place.key for place in died}
-        for key in set(self._dead.values()):
-            self._wake(key)
+
+    def mark(self, place: Place) -> None:
+        """Take a pod for dead until it has gone or executes a request."""
+        self._dead[place.uid] = place.key, self._seen[place.uid]
 
 
 def places_of(body: Json) -> Iterator[Place]:

@@ -6,7 +6,6 @@ Not for: decisions, nor writing anything.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +15,7 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
-from triton_operator.core.health import is_over, is_unschedulable
+from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
@@ -24,8 +23,6 @@ from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
 
 Json = dict[str, Any]
-
-STUCK_SECONDS = 60.0
 
 
 async def gather(
@@ -149,16 +146,11 @@ def _with_pods(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float)
     alive = [pod for pod in own if "deletionTimestamp" not in pod["metadata"] and not is_over(pod)]
     return replace(
         fleet,
-        ending=sum(_is_ending(pod, now=now) for pod in own),
+        ending=sum("deletionTimestamp" in pod["metadata"] and not is_stuck(pod, now=now) for pod in own),
         scheduled=sum("nodeName" in pod["spec"] for pod in alive),
         homeless=sum(is_unschedulable(pod) for pod in alive),
+        failing=sum(is_failing(pod) for pod in alive),
     )
-
-
-def _is_ending(pod: Json, *, now: float) -> bool:
-    """Say whether a pod is going away and still there; one that nobody can end, on a lost node, holds up nothing."""
-    deadline = pod["metadata"].get("deletionTimestamp")
-    return deadline is not None and now < datetime.fromisoformat(deadline).timestamp() + STUCK_SECONDS
 
 
 def _revisions(deployments: Iterable[Json], kept: Iterable[Json]) -> dict[str, Revision]:

@@ -56,6 +56,11 @@ class Situation:
         return sum(fleet.pods + ending.get(name, 0) for name, fleet in self.world.fleets.items())
 
     @property
+    def least(self) -> int:
+        """Ready pods that the spec asks an update to leave in service; 0 if it leaves that open."""
+        return (self.world.spec.rollout.min_available or 0) if self.world.spec else 0
+
+    @property
     def ready(self) -> int:
         """Ready pods in service."""
         return sum(self.world.fleets.get(name, NOTHING).ready for name in self.record.serving)
@@ -78,12 +83,14 @@ def ready(s: Situation) -> Verdict:
         return "True", "Serving", f"{_serving(s.desired, name)} version {s.target.version}"
     if s.failure and s.failure.final:
         return "False", s.failure.reason, s.failure.message
-    if s.room.is_shut(s.desired) and not _whole(s) and s.pods > fleet.pods:
+    before = s.world.fleets.get(s.record.stable or "", NOTHING) if s.record.stable != name else NOTHING
+    if s.room.is_shut(s.desired) and not _whole(s) and before.ready:
         return "False", "RecreateNeeded", _shut(s)
     why = _why(s)
     provision = provision_seconds(s.world)
     if s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started and not _whole(s):
-        within = "loaded in time" if s.record.placed else f"placed on nodes within {provision} s"
+        homeless = s.record.homeless or not s.record.placed
+        within = f"placed on nodes within {provision} s" if homeless else "loaded in time"
         reason = s.failure.reason if s.failure else "DeadlineExceeded"
         return "False", reason, f"not all pods of revision {name} were {within}{why}"
     if s.record.resuming:
@@ -112,7 +119,8 @@ def _shut(s: Situation) -> str:
 def _why(s: Situation) -> str:
     """Tell what is wrong, or went wrong last with pods that have since been replaced."""
     if s.failure:
-        return f"; {s.failure.reason}: {s.failure.message}{_remedy(s)}"
+        remedy = _remedy(s)
+        return f"; {s.failure.reason}: {s.failure.message.rstrip('. ') if remedy else s.failure.message}{remedy}"
     last = s.record.failure
     return f"; before: {last['reason']}: {last['message']}" if last else ""
 
@@ -125,7 +133,8 @@ def _remedy(s: Situation) -> str:
         return ""
     if s.desired == 1:
         return ". rollout.strategy: Recreate updates on the GPUs there are, and nothing serves meanwhile"
-    return ". rollout.maxSurgeGPUs: 0 updates pod by pod on the GPUs there are"
+    beside = f" with rollout.minAvailable: {s.desired - 1}" if s.least >= s.desired else ""
+    return f". rollout.maxSurgeGPUs: 0{beside} updates pod by pod on the GPUs there are"
 
 
 def _whole(s: Situation) -> bool:

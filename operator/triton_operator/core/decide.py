@@ -26,6 +26,7 @@ from triton_operator.core.rollout import (
     NOTHING,
     Room,
     advance,
+    afresh,
     aim,
     deadline,
     longest,
@@ -35,7 +36,7 @@ from triton_operator.core.rollout import (
     share_out,
     timed,
 )
-from triton_operator.core.world import Announcement, Failure, Plan, World
+from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
 
@@ -71,7 +72,7 @@ def decide(world: World) -> Plan:
     else:
         return _left_alone(world, *placed)
     desired = 0 if spec.suspend else spec.replicas
-    record = aim(world, record, target.name, suspended=spec.suspend)
+    record = afresh(world, aim(world, record, target.name, suspended=spec.suspend), target)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     shares = _shares(world, record, target.name, desired, room)
     record = advance(world, record, target.name, desired=desired, shares=shares)
@@ -95,14 +96,15 @@ def decide(world: World) -> Plan:
     situation = replace(situation, record=record)
     built = status(situation)
     found = _children(world, spec, target, record, shares)
+    removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
     return Plan(
         record=record,
         children=found,
         pressing=_pressing(world, found),
         surplus=_surplus(world, spec, target, record, shares),
-        removals=removals(pods, world.fleets, dead=world.dead, now=world.now),
+        removals=removed,
         status=built,
-        announcements=announcements(world.status, built),
+        announcements=announcements(world.status, built) + _farewells(removed, target.name),
         look_again=_look_again(world, record, target, built),
     )
 
@@ -229,6 +231,15 @@ def _refusal(world: World) -> tuple[str, str] | None:
     if not world.problems:
         return None
     return world.problems[0].reason, "; ".join(problem.message for problem in world.problems)
+
+
+def _farewells(removed: tuple[Removal, ...], target: str) -> tuple[Announcement, ...]:
+    """Tell of pods that are replaced, but for those of the target: what is wrong with it is told as its failure."""
+    return tuple(
+        Announcement("Warning", pod.reason, f"pod {pod.name} is replaced: {pod.why}")
+        for pod in removed
+        if pod.reason and pod.revision != target
+    )
 
 
 def _look_again(world: World, record: Record, target: Revision, built: Json) -> float | None:

@@ -20,6 +20,7 @@ MESSAGE_LENGTH = 1024
 # After this many restarts, a bit over a minute, nobody should wait any longer; the kubelet goes on trying.
 CRASHES = 3
 DEAD_SECONDS = 60
+STUCK_SECONDS = 60
 BRIEF_SECONDS = 600
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 # Reasons of the init container that no further try can change; `models.failure` has them all.
@@ -284,9 +285,20 @@ def is_over(pod: Json) -> bool:
     return status.get("phase") == "Failed" and bool(status.get("reason"))
 
 
-def has_started(pod: Json) -> bool:
-    """Say whether Triton has opened its ports in a pod: before that nobody can have sent it a request."""
-    return any(c["name"] == CONTAINER_TRITON and c.get("started") for c in _listed(pod, "containerStatuses"))
+def is_failing(pod: Json) -> bool:
+    """Say whether a container of a pod has failed so often, or cannot be made, that nobody should wait for it."""
+    if is_ready(pod):
+        return False
+    waits = {waiting.get("reason") for _, waiting in _waiting(pod)}
+    return bool(waits & (_PULL | _CONFIG | {"CrashLoopBackOff"})) or any(
+        status.get("restartCount", 0) >= CRASHES and not status.get("started") for status in _statuses(pod)
+    )
+
+
+def is_stuck(pod: Json, *, now: float) -> bool:
+    """Say whether a pod should be gone by now, as on a lost node: it holds up nothing that others need."""
+    deadline = pod["metadata"].get("deletionTimestamp")
+    return deadline is not None and now >= _time(deadline) + STUCK_SECONDS
 
 
 def is_dead(pod: Json, *, now: float) -> bool:
@@ -299,13 +311,14 @@ def is_dead(pod: Json, *, now: float) -> bool:
         now: seconds since the epoch.
     """
     condition = _condition(pod, "Ready") or {}
-    if condition.get("status") != "False" or not has_started(pod):
+    if condition.get("status") != "False" or now - _time(condition.get("lastTransitionTime")) < DEAD_SECONDS:
         return False
-    (running,) = (
-        c.get("state", {}).get("running") for c in _listed(pod, "containerStatuses") if c["name"] == CONTAINER_TRITON
-    )
-    since = _time(condition.get("lastTransitionTime"))
-    return bool(running) and _was_ready(pod, running) and now - since >= DEAD_SECONDS
+    for container in _listed(pod, "containerStatuses"):
+        # One that was ready to the last is on a node that does not report any more.
+        if container["name"] == CONTAINER_TRITON and container.get("started") and not container.get("ready"):
+            running = container.get("state", {}).get("running")
+            return bool(running) and _was_ready(pod, running)
+    return False
 
 
 def _was_ready(pod: Json, run: Json) -> bool:

@@ -24,7 +24,8 @@ class Record:
         serving: revisions whose pods are in the Service; more than one while one takes over from another.
         target: the revision that the spec asked for at the last look.
         started: when the work under way began or last got on, in seconds since the epoch; 0 while there is none.
-        placed: since when all its pods have had nodes; 0 while they have not.
+        placed: since when all its pods have had nodes; 0 before that.
+        homeless: since when pods of it find no node; 0 while none does.
         progress: the most pods of the target that have been ready since that work began.
         suspended: whether the service was suspended at the last look.
         resuming: whether stable is being brought back before the target goes on.
@@ -37,6 +38,7 @@ class Record:
     target: str | None = None
     started: float = 0.0
     placed: float = 0.0
+    homeless: float = 0.0
     progress: int = 0
     suspended: bool = False
     resuming: bool = False
@@ -71,6 +73,7 @@ def decode(text: str) -> Record | None:
             target=_name(record.target),
             started=_time(record.started),
             placed=_time(record.placed),
+            homeless=_time(record.homeless),
             progress=int(record.progress),
             suspended=bool(record.suspended),
             resuming=bool(record.resuming),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION
-from triton_operator.core.health import is_dead, is_over, is_ready
+from triton_operator.core.health import is_dead, is_failing, is_over, is_ready, is_stuck, is_unschedulable
 from triton_operator.core.world import Removal
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str
     """
     listed = list(pods)
     found = [
-        _removal(pod, f"the kubelet has given it up: {pod['status']['reason']}")
+        _removal(pod, None, f"the kubelet has given it up: {pod['status']['reason']}")
         for pod in listed
         if is_over(pod) and not _is_ending(pod)
     ]
@@ -36,14 +36,15 @@ def removals(pods: Iterable[Json], fleets: Iterable[str], *, dead: frozenset[str
     }
     for own in by_revision.values():
         ill = [p for p in own if not _is_ending(p) and (is_dead(p, now=now) or p["metadata"]["uid"] in dead)]
-        # One at a time: the next goes when the one that took its place serves.
-        if ill and all(is_ready(pod) for pod in own if pod not in ill):
-            found.append(_removal(min(ill, key=_name), "its Triton runs, but serves no more"))
+        # One at a time: the next goes when the one that took its place serves; what cannot come or go does not count.
+        others = [p for p in own if p not in ill and not (is_unschedulable(p) or is_failing(p) or is_stuck(p, now=now))]
+        if ill and all(is_ready(pod) for pod in others):
+            found.append(_removal(min(ill, key=_name), "BackendDied", "its Triton runs, but serves no more"))
     return tuple(found)
 
 
-def _removal(pod: Json, why: str) -> Removal:
-    return Removal(_name(pod), pod["metadata"]["uid"], why)
+def _removal(pod: Json, reason: str | None, why: str) -> Removal:
+    return Removal(_name(pod), pod["metadata"]["uid"], _revision(pod), reason, why)
 
 
 def _name(pod: Json) -> str:

@@ -71,15 +71,17 @@ def deadline(record: Record, revision: Revision, *, provision_seconds: int) -> f
     """Say by when a revision should be ready, or at least have one more ready pod, in seconds since the epoch.
 
     Args:
-        record: knows when the work began, and since when its pods have nodes.
+        record: knows when the work began, and since when its pods have nodes, or have none.
         revision: the revision.
         provision_seconds: how long pods may wait for nodes.
     """
-    if not record.placed:
-        return record.started + provision_seconds
     # Pods that lose their nodes again and again, or crash in turn, do not get more time by that.
     most = record.started + longest(revision, provision_seconds=provision_seconds)
-    return min(most, record.placed + START_SECONDS + revision.load_timeout_seconds)
+    if record.homeless:
+        return min(most, record.homeless + provision_seconds)
+    if record.placed:
+        return min(most, record.placed + START_SECONDS + revision.load_timeout_seconds)
+    return record.started + provision_seconds
 
 
 def share_out(
@@ -110,9 +112,11 @@ def share_out(
     fleet = fleets.get(target, NOTHING)
     if stable in others:
         shares[stable] = kept - sum(shares.values())
-        # Where no node has room for the target, pods of stable that carry nothing make it.
-        broken = max(0, others[stable].pods - others[stable].ready)
-        shares[stable] = max(0, shares[stable] - min(fleet.homeless, broken))
+        # Where there is no room for the target, pods of stable that fail again and again make it; never one that loads.
+        wanting = fleet.homeless if room.surge else desired
+        shares[stable] = max(min(shares[stable], stable_ready), shares[stable] - min(wanting, others[stable].failing))
+        if not stable_ready:  # what it gave up while it served nothing, it does not take back
+            shares[stable] = min(shares[stable], others[stable].wanted)
     occupied = sum(max(shares[name], fleet.pods) + fleet.ending for name, fleet in others.items())
     free = 0 if room.apart and occupied else desired + room.surge - occupied
     shares[target] = min(desired, max(fleet.ready, free))
@@ -154,10 +158,10 @@ def aim(world: World, record: Record, target: str, *, suspended: bool) -> Record
         The record to work with.
     """
     if record.target != target:
-        record = replace(record, target=target, started=world.now, placed=0.0, progress=0, failure=None, resuming=False)
+        record = replace(_begun(record, world.now), target=target, failure=None, resuming=False)
     if record.suspended and not suspended:
         behind = record.stable is not None and record.stable != target
-        record = replace(record, started=world.now, placed=0.0, progress=0, resuming=behind, failure=None)
+        record = replace(_begun(record, world.now), resuming=behind, failure=None)
     return replace(record, suspended=suspended)
 
 
@@ -216,24 +220,43 @@ def timed(world: World, record: Record, target: str, *, wanted: int, settled: bo
         when all pods that are wanted now have got nodes, or have lost them.
     """
     if settled:
-        return replace(record, started=0.0, placed=0.0, progress=0)
+        return _begun(record, 0.0)
     if record.resuming and record.stable is not None:
         return _placed(world, record, record.stable, wanted)
     fleet = world.fleets.get(target, NOTHING)
     if not record.started or fleet.ready > record.progress:
-        record = replace(record, started=world.now, placed=0.0, progress=fleet.ready)
+        record = _begun(record, world.now, progress=fleet.ready)
     # Without a Deployment, as long as its name is taken, no time runs; it is noted now and then, not at each look.
     if target not in world.fleets and world.now >= record.started + provision_seconds(world) / 2:
         record = replace(record, started=world.now)
     return _placed(world, record, target, wanted)
 
 
+def afresh(world: World, record: Record, target: Revision) -> Record:
+    """Give a spec that has just changed time anew, if that of its predecessor is out: perhaps the change is the remedy.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+    """
+    is_new = world.status.get("observedGeneration") != world.generation
+    until = deadline(record, target, provision_seconds=provision_seconds(world))
+    if is_new and record.started and world.now >= until:
+        return _begun(record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
+    return record
+
+
+def _begun(record: Record, now: float, *, progress: int = 0) -> Record:
+    return replace(record, started=now, placed=0.0, homeless=0.0, progress=progress)
+
+
 def _placed(world: World, record: Record, name: str, wanted: int) -> Record:
     fleet = world.fleets.get(name, NOTHING)
     if fleet.homeless:
-        return replace(record, placed=0.0)
-    if not record.placed and fleet.scheduled and fleet.scheduled >= wanted:
-        return replace(record, placed=world.now)
+        return replace(record, homeless=record.homeless or world.now)
+    if fleet.scheduled and fleet.scheduled >= wanted and (record.homeless or not record.placed):
+        return replace(record, placed=world.now, homeless=0.0)
     return record
 
 

@@ -27,6 +27,7 @@ class Fleet:
         ending: pods that are going away, as far as pods were looked at; they still hold their GPUs.
         scheduled: pods that have a node, as far as pods were looked at.
         homeless: pods that no node takes, as far as pods were looked at.
+        failing: pods that have a node and fail again and again, as far as pods were looked at.
         refused: why pods cannot be created, in the API server's words, or None.
     """
 
@@ -36,6 +37,7 @@ class Fleet:
     ending: int = 0
     scheduled: int = 0
     homeless: int = 0
+    failing: int = 0
     refused: str | None = None
 
 
@@ -117,11 +119,15 @@ class Removal:
     Attributes:
         name: its name.
         uid: only this very pod.
-        why: one sentence for the log.
+        revision: the revision it belongs to.
+        reason: one word for the event, or None if it is told of elsewhere.
+        why: one sentence for the event and the log.
     """
 
     name: str
     uid: str
+    revision: str | None
+    reason: str | None
     why: str
 
 

@@ -6,23 +6,19 @@ what the operator reconciles, which are Kopf's (`controller.events`).
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
-from urllib.request import getproxies
 
 import aiohttp
-from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.edges import wire
+from triton_operator.edges.credentials import load_configuration
 from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, NotFound
 from triton_operator.edges.lists import Form, Page, pages
 from triton_operator.edges.wire import Request
@@ -69,20 +65,8 @@ class Kube:
             concurrency: requests in flight at a time.
             observer: told about every answer.
         """
-        configuration = Configuration()
-        try:
-            config.load_incluster_config(  # type: ignore[no-untyped-call]  # the library's config has no types
-                client_configuration=configuration
-            )
-        except config.ConfigException:
-            path = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-            await config.load_kube_config(  # type: ignore[no-untyped-call]  # the library's config has no types
-                config_file=path, client_configuration=configuration, persist_config=False
-            )
-        configuration.retries = None
-        # With its default each request asks two threads for a proxy and for a .netrc.
-        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
-        configuration.connection_pool_maxsize = concurrency + 1  # one for `changed`, which holds its connection
+        # One connection more for `changed`, which holds its own.
+        configuration = await load_configuration(connections=concurrency + 1)
         async with ApiClient(configuration) as client:
             client.user_agent = f"{names.OPERATOR}/{version('triton-operator')}"
             yield cls(client, concurrency=concurrency, observer=observer)

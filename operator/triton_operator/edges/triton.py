@@ -6,6 +6,7 @@ Not for: inference, nor readiness, which the kubelet probes.
 import json
 import logging
 import re
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -48,19 +49,42 @@ async def loaded_kinds(
         The kinds of the model's instance groups, such as "KIND_GPU" (none for an ensemble); None when the pod cannot be
         asked or does not know the model.
     """
-    path = f"/v2/models/{quote(model, safe='')}/versions/{quote(str(version), safe='')}/config"
-    data = await _read(pod_ip, port, path)
-    if data is None:
+    config = await _config(pod_ip, port, model, version)
+    if config is None:
         return None
     try:
-        groups = json.loads(data).get("instance_group") or ()
+        groups = config.get("instance_group") or ()
         return frozenset(kind for group in groups if (kind := group.get("kind")) in _KINDS)
-    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         _log.debug("Triton at %s gave no configuration of %s: %s", pod_ip, model, error)
         return None
 
 
-async def serving_counts(pod_ip: str, *, port: int = names.PORT_METRICS) -> dict[str, dict[str, float]] | None:
+async def backend_of(pod_ip: str, *, model: str, version: int | str, port: int = names.PORT_HTTP) -> str | None:
+    """Ask by which backend a model is run; arguments as of `loaded_kinds`.
+
+    Returns:
+        The backend, such as "python"; None when the pod cannot be asked, or does not say.
+    """
+    config = await _config(pod_ip, port, model, version)
+    backend = config.get("backend") if config else None
+    return backend if isinstance(backend, str) else None
+
+
+async def _config(pod_ip: str, port: int, model: str, version: int | str) -> dict[str, Any] | None:
+    path = f"/v2/models/{quote(model, safe='')}/versions/{quote(str(version), safe='')}/config"
+    data = await _read(pod_ip, port, path)
+    try:
+        config = json.loads(data or b"null")
+    except (ValueError, RecursionError) as error:
+        _log.debug("Triton at %s gave no configuration of %s: %s", pod_ip, model, error)
+        return None
+    return config if isinstance(config, dict) else None
+
+
+async def serving_counts(
+    pod_ip: str, *, port: int = names.PORT_METRICS
+) -> dict[tuple[str, str], dict[str, float]] | None:
     """Read how many requests a Triton has executed, answered and failed.
 
     Args:
@@ -74,12 +98,12 @@ async def serving_counts(pod_ip: str, *, port: int = names.PORT_METRICS) -> dict
     data = await _read(pod_ip, port, "/metrics")
     if data is None:
         return None
-    found: dict[str, dict[str, float]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for match in _COUNTER.finditer(data.decode(errors="replace")):
         labels = dict(_LABEL.findall(match["labels"]))
         name = _COUNTED.get((match["name"], labels.get("reason", "")))
         if name:
-            of = found.setdefault(f"{labels.get('model', '')}/{labels.get('version', '')}", {})
+            of = found.setdefault((labels.get("model", ""), labels.get("version", "")), {})
             of[name] = of.get(name, 0.0) + float(match["value"])
     return found
 
