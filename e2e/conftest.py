@@ -12,6 +12,7 @@ from cluster import provider
 from stories import CHART, SYSTEM, Namespace, chart_values, helm
 
 LAST = "test_the_operator_may_do_exactly_what_it_has_done"  # it looks back on all the others
+STORY = "triton-operator.dev/story"
 LOGS = Path(os.environ.get("TRITON_OPERATOR_LOGS", "logs"))
 
 
@@ -54,6 +55,8 @@ def begun() -> datetime:
 @pytest.fixture(scope="session")
 def operator(cluster: provider.Cluster, images: provider.Images, begun: datetime) -> Iterator[None]:
     """The operator, installed as a user does; what the demo has left is still there afterwards."""
+    # A run that was killed leaves its namespaces, and their pods hold GPUs.
+    cluster.kubectl("delete", "namespaces", f"--selector={STORY}", "--ignore-not-found", timeout_seconds=180)
     words = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
     installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
     before = set(cluster.kubectl(*words).split()) if installed else set()
@@ -84,7 +87,7 @@ class _made:
         self._cluster, self._name = cluster, name
 
     def __enter__(self) -> Namespace:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", STORY: "true"}
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._name, "labels": labels}}
         self._cluster.kubectl("delete", "namespace", self._name, "--ignore-not-found", timeout_seconds=180)
         self._cluster.kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
