@@ -15,12 +15,14 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_unsettled, ready_endpoints
 from triton_operator.core.decide import decide
+from triton_operator.core.lookup import known, needs
 from triton_operator.core.record import decode, encode
-from triton_operator.core.revision import from_object
+from triton_operator.core.revision import from_object, revision_name
 from triton_operator.core.rollout import Room, room_of
 from triton_operator.core.world import Announcement, Fleet, Plan, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
+from triton_operator.resources.sources import ORDER
 
 Json = dict[str, Any]
 
@@ -36,12 +38,17 @@ SETTLE_TICKS = 400
 
 
 def spec_of(
-    version: int, *, replicas: int | None = 1, suspend: bool = False, rollout: Json | None = None
+    version: int,
+    *,
+    replicas: int | None = 1,
+    suspend: bool = False,
+    rollout: Json | None = None,
+    model: Json | None = None,
 ) -> InferenceServiceSpec:
     """A spec that asks for one version of a model; on GPUs if its rollout counts them."""
     return InferenceServiceSpec.model_validate(
         {
-            "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version},
+            "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version} | (model or {}),
             "gpu": {"count": int("maxSurgeGPUs" in (rollout or {}))},
             "replicas": replicas,
             "rollout": rollout or {},
@@ -96,6 +103,15 @@ class Cluster:
     """Versions whose pods no node takes."""
     now: float = START
     generation: int = 1
+    highest: int = 1
+    """The highest version at the source."""
+    bytes: str = "a"
+    """Stands for what the files at the source hold."""
+    silent: bool = False
+    """Whether the source does not answer."""
+    actions: dict[str, str] = field(default_factory=dict)
+    config_maps: dict[str, Json] = field(default_factory=dict)
+    resolvers: list[Json] = field(default_factory=list)
     status: Json = field(default_factory=lambda: {"observedGeneration": -1})
     record: str | None = None
     revisions: dict[str, Json] = field(default_factory=dict)
@@ -154,6 +170,14 @@ class Cluster:
     def desired(self) -> int:
         return 0 if self.spec.suspend else 1 if self.spec.replicas is None else self.spec.replicas
 
+    @property
+    def target(self) -> str:
+        """The revision that the spec asks for; "" while that is not known."""
+        record = decode(self.record) if self.record is not None else None
+        kept = [from_object(body) for body in self.revisions.values()]
+        found = known(self.spec, record, {r.name: r for r in kept if r})
+        return revision_name(SERVICE, self.spec, found) if found else ""
+
     def room(self, desired: int) -> Room:
         return room_of(self.spec.rollout, desired=desired, gpu_count=self.spec.gpu.count)
 
@@ -203,8 +227,11 @@ class Cluster:
                 slices = [{"endpoints": [{"targetRef": {"uid": pod.name}} for pod in self.endpoints]}]
                 endpoints = ready_endpoints(slices, pods)
         self._looked_at_pods = pods is not None
-        routed = (self.selector or {}).get(names.LABEL_REVISION)
         kept = [from_object(body) for body in self.revisions.values()]
+        record = decode(self.record) if self.record is not None else None
+        copies = frozenset(name for kind, name in self.bodies if kind == names.CONFIG_MAP.kind)
+        asked = needs(self.spec, record, {r.name: r for r in kept if r}, copies)
+        routed = (self.selector or {}).get(names.LABEL_REVISION)
         return World(
             name=SERVICE,
             namespace=OWNER.namespace,
@@ -214,12 +241,12 @@ class Cluster:
             spec_error=None,
             status=self.status,
             settings=SETTINGS,
-            record=decode(self.record) if self.record is not None else None,
+            record=record,
             revisions={r.name: r for r in kept if r},
             fleets=fleets,
             routed=routed,
             listed={
-                names.CONFIG_MAP: frozenset({children.record_name(SERVICE)} if self.record is not None else ()),
+                names.CONFIG_MAP: copies | ({children.record_name(SERVICE)} if self.record is not None else set()),
                 names.CONTROLLER_REVISION: frozenset(self.revisions),
                 names.DEPLOYMENT: frozenset(self.deployments),
                 names.SERVICE: frozenset(self.services),
@@ -229,6 +256,9 @@ class Cluster:
             endpoints=endpoints,
             kinds={},
             dead=frozenset(),
+            actions=self.actions,
+            config_maps={name: self.config_maps.get(name) for name in asked.config_maps},
+            resolvers=tuple(self.resolvers) if asked.resolvers else None,
             problems=(),
             waits=(),
             now=self.now,
@@ -290,7 +320,10 @@ class Cluster:
         self._check_surge(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
         writes += [partial(self._write, kind, body) for kind, body in plan.children]
+        if plan.resolver:
+            writes.append(partial(self._resolve, plan.resolver))
         writes += [partial(self._delete, kind, name) for kind, name in plan.surplus]
+        writes += [partial(self._end_resolver, removal.name) for removal in plan.removals]
         writes.append(partial(self._tell, plan))
         for write in writes[: self.crash_after]:
             write()
@@ -332,8 +365,26 @@ class Cluster:
             del self.services[name]
         elif kind == names.CONTROLLER_REVISION:
             del self.revisions[name]
-        else:
+        elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.remove(name)
+
+    def _resolve(self, pod: Json) -> None:
+        """Answer at once, as the source is now."""
+        self.writes += 1
+        variables = pod["spec"]["containers"][0]["env"]
+        order = json.loads(next(v["value"] for v in variables if v["name"] == ORDER))
+        found = [
+            {"name": m["name"], "version": m["version"] or self.highest, "digest": f"sha256:{self.bytes}"}
+            for m in order["models"]
+        ]
+        said = {"reason": "Unreachable", "message": "it does not answer"} if self.silent else {"models": found}
+        ended = {"name": "resolve", "state": {"terminated": {"message": json.dumps(said)}}}
+        phase = "Failed" if self.silent else "Succeeded"
+        status = {"phase": phase, "containerStatuses": [ended]}
+        self.resolvers.append(pod | {"metadata": pod["metadata"] | {"uid": "r"}, "status": status})
+
+    def _end_resolver(self, name: str) -> None:
+        self.resolvers = [pod for pod in self.resolvers if pod["metadata"]["name"] != name]
 
     def _delete_deployment(self, name: str) -> None:
         before = len(self.serving())
@@ -406,7 +457,7 @@ class Cluster:
         """
         wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
         target = plan.record.target
-        if target is None:  # the first spec is refused
+        if target is None or not wanted:  # the first spec is refused, or looked up
             return
         before = self.deployments[target].wanted if target in self.deployments else 0
         others = {pod.revision for pod in self.pods} | set(wanted)
@@ -423,7 +474,7 @@ class Cluster:
         """Fingerprint what the operator watches; pods and endpoints are not among it."""
         deployments = sorted((name, d.wanted, d.pods, d.ready) for name, d in self.deployments.items())
         listed = sorted(self.services), sorted(self.revisions), sorted(self.budgets)
-        return json.dumps([self.generation, self.status, self.record, deployments, self.selector, listed])
+        return json.dumps([self.generation, self.actions, self.status, self.record, deployments, self.selector, listed])
 
     def _pod(self, pod: Pod) -> Json:
         metadata: Json = {

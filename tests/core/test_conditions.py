@@ -10,11 +10,10 @@ from triton_operator.api.status import InferenceServiceStatus
 from triton_operator.core.conditions import announcements
 from triton_operator.core.decide import decide
 from triton_operator.core.record import encode
-from triton_operator.core.revision import revision_name
 from triton_operator.core.rollout import START_SECONDS
 from triton_operator.core.world import Plan, Problem, World
 
-from .simulator import DOWN_TICKS, LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
+from .simulator import DOWN_TICKS, LOAD_TICKS, TICK, Cluster, spec_of
 
 Json = dict[str, Any]
 BROKEN = 9
@@ -200,7 +199,8 @@ def test_what_serves_is_available_while_the_next_version_fails() -> None:
     cluster = stalled(final=True)
     assert kubectl_wait(cluster.generation, cluster.status, "Available")
     assert cluster.status["stable"]["version"] == 1
-    assert cluster.status["canary"]["version"] == BROKEN
+    assert cluster.status["rejected"]["version"] == BROKEN
+    assert "canary" not in cluster.status
     assert cluster.status["lastFailure"]["reason"] == "BadConfig"
 
 
@@ -249,8 +249,8 @@ def test_the_life_of_a_service_is_announced_once_per_transition() -> None:
     cluster.change(spec_of(2, replicas=2))
     cluster.settle()
     told = [announcement.reason for announcement in cluster.told]
-    serving = ["Loading", "Promoted", "Serving"]
-    assert told == [*serving, *serving, "Loading", "BadConfig", "Serving"]
+    serving = ["Resolved", "Loading", "Promoted", "Serving"]
+    assert told == [*serving, *serving, "Resolved", "Loading", "BadConfig", "Rejected", "Serving"]
     assert [a.type for a in cluster.told if a.reason == "BadConfig"] == ["Warning"]
 
 
@@ -286,8 +286,8 @@ def test_a_name_that_was_taken_for_long_leaves_the_revision_its_time() -> None:
 
 def test_gpus_that_are_held_and_not_used_are_reported() -> None:
     cluster = settled()
-    name = revision_name(SERVICE, spec_of(1))
     world = cluster.world()
+    (name,) = world.revisions
     held = {name: replace(revision, gpu_count=1) for name, revision in world.revisions.items()}
     for kinds, expected in (({"KIND_CPU"}, "True"), ({"KIND_GPU"}, "False"), ({"KIND_CPU", "KIND_GPU"}, "False")):
         status = decide(replace(world, revisions=held, kinds={name: frozenset(kinds)})).status

@@ -11,7 +11,6 @@ from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.decide import decide
 from triton_operator.core.record import decode
-from triton_operator.core.revision import revision_name
 from triton_operator.core.rollout import START_SECONDS
 
 from .simulator import LOAD_TICKS, SERVICE, TICK, Cluster, spec_of
@@ -97,7 +96,7 @@ def rollout_of(spec: InferenceServiceSpec) -> Json:
 
 
 def assert_settled(cluster: Cluster) -> None:
-    target = revision_name(SERVICE, cluster.spec)
+    target = cluster.target
     ready = cluster.condition("Ready")
     assert (ready["status"], ready["observedGeneration"]) == ("True", cluster.generation), str(cluster)
     assert {pod.revision for pod in cluster.pods} <= {target}
@@ -151,7 +150,8 @@ def test_what_serves_keeps_serving_when_the_next_version_is_broken(history: list
     stalled, ready = cluster.condition("Stalled"), cluster.condition("Ready")
     assert (stalled["status"], ready["status"]) == ("True", "False")
     assert "it is broken" in ready["message"]
-    assert cluster.status["lastFailure"]["revision"] == revision_name(SERVICE, cluster.spec)
+    assert cluster.status["lastFailure"]["revision"] == cluster.status["rejected"]["name"] == cluster.target
+    assert not cluster.of(cluster.target)  # the GPUs of what was rejected are free
     cluster.change(spec_of(3, replicas=3))
     cluster.settle()
     assert_settled(cluster)
@@ -192,6 +192,7 @@ def test_a_settled_service_is_left_alone(history: list[Step]) -> None:
 @given(history=HISTORY, ticks=st.integers(0, 40))
 def test_suspension_removes_all_pods_and_keeps_the_rest(history: list[Step], ticks: int) -> None:
     cluster = Cluster(spec_of(1, replicas=2), broken=frozenset({BROKEN}))
+    cluster.run(2)  # in which its source is looked up
     live(cluster, history)
     cluster.change(cluster.spec.model_copy(update={"suspend": True}))
     cluster.settle()
@@ -216,7 +217,7 @@ def test_a_resumed_service_has_its_stable_revision_back_before_a_new_one_starts(
     live(cluster, history)
     cluster.change(spec_of(1, replicas=2))
     cluster.settle()
-    stable = revision_name(SERVICE, cluster.spec)
+    stable = cluster.target
     cluster.change(spec_of(1, replicas=2, suspend=True))
     cluster.run(number * 3)
     cluster.change(spec_of(2, replicas=2, suspend=True))
@@ -228,7 +229,7 @@ def test_a_resumed_service_has_its_stable_revision_back_before_a_new_one_starts(
         cluster.tick()
         if sum(pod.serves for pod in cluster.of(stable)) == 2:
             break
-        assert not cluster.of(revision_name(SERVICE, cluster.spec)), str(cluster)
+        assert not cluster.of(cluster.target), str(cluster)
     cluster.settle()
     assert_settled(cluster)
 

@@ -12,7 +12,9 @@ def named(found: Children) -> list[tuple[str, str]]:
 
 
 def test_a_new_service_has_its_name_before_its_pods_and_its_pods_before_what_they_need_when_ready() -> None:
-    plan = decide(Cluster(spec_of(1)).world())
+    cluster = Cluster(spec_of(1))
+    cluster.run(1)  # in which its source is looked up
+    plan = decide(cluster.world())
     revision = plan.record.target
     assert named(plan.children) == [
         (names.CONTROLLER_REVISION.kind, revision),
@@ -30,6 +32,7 @@ def test_a_new_revision_grows_before_another_one_shrinks() -> None:
     cluster.settle()
     before = cluster.world().record
     cluster.spec, cluster.generation = spec_of(2), cluster.generation + 1
+    cluster.carry_out(decide(cluster.world()))
     plan = decide(cluster.world())
     assert before is not None
     deployments = [name for kind, name in named(plan.children) if kind == names.DEPLOYMENT.kind]

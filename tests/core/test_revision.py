@@ -9,6 +9,7 @@ import pytest
 
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.resolution import Resolution, Resolved
 from triton_operator.core.revision import from_deployment, from_object, render, revision_name, to_data
 from triton_operator.resources.children import Owner, controller_revision
 
@@ -26,9 +27,17 @@ FULL: Json = BASE | {
 SLICE: Json = BASE | {"gpu": {"mig": "1g.10gb", "spot": "Allow", "nodePool": "inference"}}
 WHOLE: Json = BASE | {"gpu": {"products": ["NVIDIA-L4", "NVIDIA-A10"], "minMemory": "20Gi"}}
 
+FULL_SPEC = InferenceServiceSpec.model_validate(FULL)
 
-def name(spec: Json, service: str = "vision") -> str:
-    return revision_name(service, InferenceServiceSpec.model_validate(spec))
+
+def resolved(spec: InferenceServiceSpec, digest: str = "sha256:a") -> Resolution:
+    """What a spec's source holds: the version that it asks for, or 7."""
+    return Resolution("k", (Resolved(spec.model.name, spec.model.version or 7, digest),), ())
+
+
+def name(spec: Json, service: str = "vision", digest: str = "sha256:a") -> str:
+    read = InferenceServiceSpec.model_validate(spec)
+    return revision_name(service, read, resolved(read, digest))
 
 
 def changed(path: str, value: Any) -> Json:
@@ -146,7 +155,7 @@ def test_services_share_no_revision_names_and_the_longest_name_fits() -> None:
 
 
 def test_a_revision_is_read_back_from_its_object_as_it_was_rendered() -> None:
-    revision = render("vision", InferenceServiceSpec.model_validate(FULL), SETTINGS, number=3)
+    revision = render("vision", FULL_SPEC, SETTINGS, resolved(FULL_SPEC), number=3)
     owner = Owner("vision", "models", "uid")
     body = controller_revision(owner, revision.name, number=revision.number, data=to_data(revision))
     assert from_object(json.loads(json.dumps(body))) == revision
@@ -166,7 +175,7 @@ def test_a_revision_is_rebuilt_from_its_deployment_when_its_controller_revision_
                 "runtime": {"loadTimeoutSeconds": 300},
             }
         )
-        made = render("a", spec, SETTINGS, number=3)
+        made = render("a", spec, SETTINGS, resolved(spec), number=3)
         filled_in = made.template["spec"] | {"dnsPolicy": "ClusterFirst"}
         ours = {
             "f:spec": {"f:template": {"f:metadata": {}, "f:spec": {f"f:{key}": {} for key in made.template["spec"]}}}
@@ -176,7 +185,7 @@ def test_a_revision_is_rebuilt_from_its_deployment_when_its_controller_revision_
             "metadata": {"name": made.name, "managedFields": [entry]},
             "spec": {"replicas": 1, "template": made.template | {"spec": filled_in}},
         }
-        assert from_deployment(deployment) == replace(made, number=0)
+        assert from_deployment(deployment) == replace(made, number=0, resolution=None)
     assert from_deployment({"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": []}}}}) is None
 
 

@@ -16,7 +16,10 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_SERVICE = f"{GROUP}/service"
 LABEL_REVISION = f"{GROUP}/revision"
+LABEL_RESOLVES = f"{GROUP}/resolves"
 ANNOTATION_APPLIED = f"{GROUP}/applied"
+ANNOTATION_RESTARTED = f"{GROUP}/restarted-at"
+ANNOTATION_REJECTED = f"{GROUP}/rejected"
 
 PORT_HTTP = 8000
 PORT_GRPC = 8001
@@ -24,6 +27,7 @@ PORT_METRICS = 8002
 
 CONTAINER_TRITON = "triton"
 CONTAINER_PREPARE = "prepare"
+CONTAINER_RESOLVE = "resolve"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,64 +6,14 @@ Not for: what the operator answers; that is `api.status`.
 
 from pydantic import ConfigDict, Field
 
-from triton_operator.api.fields import DNS_NAME_PATTERN, ApiModel
+from triton_operator.api.fields import ApiModel
 from triton_operator.api.gpu import Gpu
+from triton_operator.api.model import Model
 from triton_operator.api.rollout import Rollout
 from triton_operator.api.runtime import Runtime
-from triton_operator.api.schema import cel, literal, plain, rules
+from triton_operator.api.schema import cel, rules
 
 MAX_NAME_LENGTH = 45
-_URI_PATTERN = rf"^(configmap|pvc)://{DNS_NAME_PATTERN}(/[A-Za-z0-9._/-]*)?$"
-
-
-class Model(ApiModel):
-    """The model and the version of it that is served."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-        json_schema_extra=plain(
-            "the name of a model must be of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'"
-        ),
-        description=(
-            "Name under which clients ask for the model, /v2/models/NAME. A name in config.pbtxt is changed to it."
-        ),
-    )
-    uri: str = Field(
-        min_length=1,
-        max_length=1024,
-        description=(
-            "Where the model directory is: the directory that holds config.pbtxt and the version directories."
-            " pvc://CLAIM/path: a directory on a PersistentVolumeClaim of the namespace."
-            " configmap://NAME: a ConfigMap of the namespace, whose key config.pbtxt is the configuration and whose"
-            " other keys are the files of the version."
-        ),
-        json_schema_extra=rules(
-            cel(
-                f"self.matches({literal(_URI_PATTERN)}) && size(self.split('/')[2]) <= 253",
-                "uri must be configmap://NAME or pvc://CLAIM/path, with letters, digits, '.', '_', '-' and '/' in path",
-            ),
-            cel(
-                "!self.startsWith('configmap://') || !self.substring(12).contains('/')",
-                "a configmap:// uri is configmap://NAME, without a path: keys of the ConfigMap are the files",
-            ),
-            cel(
-                "!self.startsWith('pvc://') || !self.substring(6).split('/').exists(part, part in ['.', '..'])",
-                "the path of a pvc:// uri must not hold '.' or '..'",
-            ),
-            cel(
-                "!self.startsWith('pvc://') || !self.substring(6).contains('//')",
-                "the path of a pvc:// uri must not hold an empty part: write one '/' where '//' stands",
-            ),
-        ),
-    )
-    version: int = Field(
-        ge=1,
-        le=2**53 - 1,
-        description="Version served: the name of a numbered directory below uri. It keeps its number for clients.",
-        json_schema_extra={"format": "int64"},
-    )
 
 
 class PodDisruptionBudget(ApiModel):

@@ -75,6 +75,19 @@ class Failure(ApiModel):
     )
 
 
+class Rejected(ApiModel):
+    """A revision that is not tried again until the spec changes, or a person says retry."""
+
+    name: str = Field(max_length=63, description="Name of the revision; empty where it was not known yet.")
+    version: int | None = Field(
+        default=None, ge=1, le=MAX_INTEGER, description="Its model version.", json_schema_extra={"format": "int64"}
+    )
+    by: Literal["Operator", "Person"] = Field(description="Operator: it failed. Person: by undo.")
+    reason: str = Field(min_length=1, max_length=128, description="One word for programs.")
+    message: str = Field(max_length=4096, description="What was wrong with it.")
+    time: str = Field(max_length=64, description="Since when.", json_schema_extra={"format": "date-time"})
+
+
 class Address(ApiModel):
     """An address at which the service answers."""
 
@@ -99,6 +112,9 @@ class InferenceServiceStatus(ApiModel):
     selector: str | None = Field(default=None, max_length=512, description="Labels of the pods in service, for /scale.")
     stable: RevisionStatus | None = Field(default=None, description="The revision that serves.")
     canary: RevisionStatus | None = Field(default=None, description="The revision on its way to become stable.")
+    rejected: Rejected | None = Field(
+        default=None, description="The revision that the spec asks for, where another one serves in its place."
+    )
     last_failure: Failure | None = Field(
         default=None, description="The last thing that went wrong with the revision that the spec asks for."
     )

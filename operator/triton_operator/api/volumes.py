@@ -58,8 +58,8 @@ class Volume(ApiModel):
                 "a volume takes exactly one of configMap, secret, emptyDir and persistentVolumeClaim",
             ),
             cel(
-                "!(self.name in ['models', 'source', 'shm', 'tmp'])",
-                "volume names models, source, shm and tmp are the operator's: choose another",
+                "!(self.name in ['models', 'shm', 'tmp', 'credentials']) && !self.name.startsWith('source-')",
+                "volume names models, shm, tmp, credentials and source-* are the operator's: choose another",
                 field_path=".name",
             ),
         )

@@ -104,7 +104,10 @@ def _slim(kind: Kind, seen: Object) -> Object:
             for entry in entries
             if entry.get("manager") == names.FIELD_MANAGER and not entry.get("subresource")
         ]
-    return seen | {"metadata": metadata}
+    slim = seen | {"metadata": metadata}
+    if kind == names.CONFIG_MAP and seen.get("immutable"):  # the copy of a ConfigMap: that it is there says it all
+        return {name: value for name, value in slim.items() if name not in ("data", "binaryData")}
+    return slim
 
 
 def _essence(kind: Kind, slim: Object) -> Object:

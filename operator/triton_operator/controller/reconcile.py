@@ -23,7 +23,7 @@ from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
 from triton_operator.core.record import KEY, encode
 from triton_operator.core.world import Announcement, Plan, Problem, Removal, World
-from triton_operator.edges.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
@@ -106,7 +106,7 @@ class Reconciler:
         plan = decide(world)
         if plan.pressing and self._pressed() and await self._has_its_name(world):
             # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
-            brief = replace(plan, children=plan.pressing, surplus=(), removals=())
+            brief = replace(plan, children=plan.pressing, surplus=(), removals=(), resolver=None)
             if await self._carry_out(world, brief) == NOTHING_AMISS:
                 return 0.0
         problems, waits = await self._carry_out(world, plan)
@@ -147,13 +147,27 @@ class Reconciler:
             except Waits as error:
                 waits.append(str(error))
             if len(problems) + len(waits) > whole and names.LABEL_REVISION not in body["metadata"]["labels"]:
-                break  # without its Service nothing of the service should run
+                break  # without its Service, or a copy of a ConfigMap, nothing of the service should run
+        if plan.resolver and (problem := await self._look_up(plan.resolver)):
+            problems.append(problem)
         if not problems and not waits:
             for kind, name in plan.surplus:
                 if problem := await self._remove(kind, (world.namespace, name)):
                     problems.append(problem)
         await self._end(world.namespace, plan.removals)
         return tuple(problems), tuple(waits)
+
+    async def _look_up(self, pod: Json) -> Problem | None:
+        """Make the pod that looks at the sources."""
+        name = pod["metadata"]["name"]
+        try:
+            await self._kube.create(pod, kind=names.POD)
+        except AlreadyExists:
+            return None
+        except (Forbidden, Invalid) as error:
+            return refused(names.POD, name, error)
+        _log.info("made pod %s, which looks at the model's source", name)
+        return None
 
     async def _end(self, namespace: str, removals: Iterable[Removal]) -> None:
         for pod in removals:

@@ -4,7 +4,7 @@ Not for: decisions, nor writing anything.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
+from triton_operator.core.actions import ACTS
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
+from triton_operator.core.lookup import needs
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
@@ -60,6 +62,18 @@ async def gather(
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
             endpoints = ready_endpoints(slices, pods)
     spec, error = read_spec(service)
+    record = _record(children[names.CONFIG_MAP], name)
+    revisions = _revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION])
+    config_maps: dict[str, Json | None] = {}
+    resolvers: tuple[Json, ...] | None = None
+    if spec:
+        own = (body["metadata"]["name"] for body in children[names.CONFIG_MAP])
+        asked = needs(spec, record, revisions, own)
+        for wanted in sorted(asked.config_maps):
+            config_maps[wanted] = await kube.get(names.CONFIG_MAP, namespace=namespace, name=wanted)
+        if asked.resolvers:
+            selector = f"{names.LABEL_RESOLVES}={name}"
+            resolvers = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
     return World(
         name=name,
         namespace=namespace,
@@ -69,8 +83,8 @@ async def gather(
         spec_error=error,
         status=service.get("status") or {},
         settings=settings,
-        record=_record(children[names.CONFIG_MAP], name),
-        revisions=_revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION]),
+        record=record,
+        revisions=revisions,
         fleets=fleets,
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
@@ -78,6 +92,9 @@ async def gather(
         endpoints=endpoints,
         kinds={},
         dead=dead,
+        actions=_actions(metadata.get("annotations") or {}),
+        config_maps=config_maps,
+        resolvers=resolvers,
         problems=(),
         waits=(),
         now=now,
@@ -151,6 +168,11 @@ def _with_pods(revision: str, fleet: Fleet, pods: Iterable[Json], *, now: float)
         homeless=sum(is_unschedulable(pod) for pod in alive),
         failing=sum(is_failing(pod) for pod in alive),
     )
+
+
+def _actions(annotations: Mapping[str, str]) -> dict[str, str]:
+    named = {action: annotations.get(f"{names.GROUP}/{action}") for action in ACTS}
+    return {action: value for action, value in named.items() if value is not None}
 
 
 def _revisions(deployments: Iterable[Json], kept: Iterable[Json]) -> dict[str, Revision]:

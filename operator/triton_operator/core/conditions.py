@@ -7,14 +7,15 @@ Not for: what to do about it; that is `core.rollout`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, SERVES_ON_CPU, STALLED, SUSPENDED
-from triton_operator.core.record import Record
+from triton_operator.core.lookup import Look
+from triton_operator.core.record import Held, Record
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, Room, deadline, provision_seconds
+from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Fleet, World
 from triton_operator.resources.children import headless_name
 
@@ -34,6 +35,7 @@ class Situation:
         room: the room of the rollout.
         failure: what is wrong with the target, or None.
         refusal: why the spec cannot be carried out, as reason and message, or None.
+        lookup: the look at the sources, while it is not known what revision the spec asks for.
     """
 
     world: World
@@ -43,6 +45,7 @@ class Situation:
     room: Room
     failure: Failure | None
     refusal: tuple[str, str] | None
+    lookup: Look | None
 
     @property
     def fleet(self) -> Fleet:
@@ -68,7 +71,6 @@ class Situation:
 
 def ready(s: Situation) -> Verdict:
     """Say whether this generation is fully realised; the first line that holds is the answer."""
-    name, fleet = s.target.name, s.fleet
     if s.refusal:
         return "False", *s.refusal
     if s.world.waits:
@@ -77,22 +79,19 @@ def ready(s: Situation) -> Verdict:
         if s.pods:
             return "Unknown", "Suspending", f"{s.pods} pods are still ending"
         return "True", "Suspended", "suspended on request: no pods; set spec.suspend to false to resume"
-    if s.record.stable == name and fleet.pods == fleet.ready == s.desired == s.pods:
+    if s.lookup:
+        return looking_up(s.world, s.lookup)
+    if (held := s.record.held) and (is_whole(s) or held.by == "operator"):
+        return "False", held.reason, _held(held)
+    if is_whole(s):
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
-        return "True", "Serving", f"{_serving(s.desired, name)} version {s.target.version}"
-    if s.failure and s.failure.final:
-        return "False", s.failure.reason, s.failure.message
-    before = s.world.fleets.get(s.record.stable or "", NOTHING) if s.record.stable != name else NOTHING
-    if s.room.is_shut(s.desired) and not _whole(s) and before.ready:
+        return "True", "Serving", f"{_serving(s.desired, s.target.name)} version {s.target.version}"
+    if failed := failing(s):
+        return "False", *failed
+    if _is_shut(s):
         return "False", "RecreateNeeded", _shut(s)
-    why = _why(s)
-    provision = provision_seconds(s.world)
-    if s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started and not _whole(s):
-        homeless = s.record.homeless or not s.record.placed
-        within = f"placed on nodes within {provision} s" if homeless else "loaded in time"
-        reason = s.failure.reason if s.failure else "DeadlineExceeded"
-        return "False", reason, f"not all pods of revision {name} were {within}{why}"
+    name, fleet, why = s.target.name, s.fleet, _why(s)
     if s.record.resuming:
         return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
     progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
@@ -104,6 +103,55 @@ def ready(s: Situation) -> Verdict:
     if fleet.ready < s.desired:
         return "Unknown", "PodsNotReady", progress + why
     return "Unknown", "Scaling", f"{s.pods} pods exist, {s.desired} are wanted"
+
+
+def is_whole(s: Situation) -> bool:
+    """Say whether the target serves with just the pods that are wanted."""
+    if s.record.suspended:
+        return not s.pods
+    return s.record.stable == s.target.name and s.fleet.pods == s.fleet.ready == s.desired == s.pods
+
+
+def failing(s: Situation) -> tuple[str, str] | None:
+    """Say why the target will not be realised without a change, as reason and message; None while it may be."""
+    if s.refusal or s.world.waits or s.record.suspended or is_whole(s):
+        return None
+    name = s.target.name
+    if s.failure and s.failure.final:
+        return s.failure.reason, s.failure.message
+    if _is_shut(s):
+        return None
+    provision = provision_seconds(s.world)
+    late = s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started
+    if late and not _all_ready(s):
+        homeless = s.record.homeless or not s.record.placed
+        within = f"placed on nodes within {provision} s" if homeless else "loaded in time"
+        reason = s.failure.reason if s.failure else "DeadlineExceeded"
+        return reason, f"not all pods of revision {name} were {within}{_why(s)}"
+    return None
+
+
+def _is_shut(s: Situation) -> bool:
+    """Say whether the rollout has no room to begin."""
+    before = s.world.fleets.get(s.record.stable or "", NOTHING) if s.record.stable != s.target.name else NOTHING
+    return s.room.is_shut(s.desired) and not _all_ready(s) and before.ready > 0
+
+
+def looking_up(world: World, look: Look) -> Verdict:
+    """Say how far the look at the sources is."""
+    uri = world.spec.model.uri if world.spec else "the source"
+    if world.spec and world.spec.suspend:
+        return "True", "Suspended", "suspended on request: no pods; set spec.suspend to false to resume"
+    if look.final and look.failure:
+        return "False", look.failure.reason, look.failure.message
+    why = f"; {look.failure.reason}: {look.failure.message}" if look.failure else ""
+    return "Unknown", "Resolving", f"{uri} is looked up for its version and files{why}"
+
+
+def _held(held: Held) -> str:
+    if held.by == "person":
+        return held.message
+    return f"revision {held.revision} was rejected, and {held.goal} serves on: {held.message}"
 
 
 def _shut(s: Situation) -> str:
@@ -137,7 +185,7 @@ def _remedy(s: Situation) -> str:
     return f". rollout.maxSurgeGPUs: 0{beside} updates pod by pod on the GPUs there are"
 
 
-def _whole(s: Situation) -> bool:
+def _all_ready(s: Situation) -> bool:
     """Say whether all wanted pods of the target are ready, so that only surplus ones have yet to go."""
     return s.fleet.ready >= s.desired
 
@@ -179,19 +227,23 @@ def conditions(s: Situation) -> list[Json]:
         SUSPENDED: ("True", "Suspended", "no pods on request") if s.record.suspended else None,
         SERVES_ON_CPU: serves_on_cpu(s),
     }
-    before = {c["type"]: c for c in s.world.status.get("conditions") or []}
-    now = timestamp(s.world.now)
+    return dated(s.world, {type_: verdict for type_, verdict in found.items() if verdict})
+
+
+def dated(world: World, verdicts: Mapping[str, Verdict]) -> list[Json]:
+    """Make conditions of verdicts, each with the time at which its status last changed."""
+    before = {c["type"]: c for c in world.status.get("conditions") or []}
+    now = timestamp(world.now)
     return [
         {
             "type": type_,
             "status": verdict[0],
-            "observedGeneration": s.world.generation,
+            "observedGeneration": world.generation,
             "lastTransitionTime": _since(before.get(type_), verdict[0], now),
             "reason": verdict[1][:128],
             "message": verdict[2][:4096],
         }
-        for type_, verdict in found.items()
-        if verdict
+        for type_, verdict in verdicts.items()
     ]
 
 
@@ -226,6 +278,15 @@ def status(s: Situation) -> Json:
         built["stable"] = _revision(s, stable)
     if s.target.name != record.stable:
         built["canary"] = _revision(s, s.target)
+    if held := record.held:
+        built["rejected"] = {
+            "name": held.revision,
+            **({"version": world.revisions[held.revision].version} if held.revision in world.revisions else {}),
+            "by": "Person" if held.by == "person" else "Operator",
+            "reason": held.reason[:128],
+            "message": held.message[:4096],
+            "time": held.time,
+        }
     if record.failure:
         built["lastFailure"] = record.failure
     return built
@@ -267,6 +328,10 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
     failure, last = after.get("lastFailure"), before.get("lastFailure")
     if failure and _identity(failure) != _identity(last or {}):
         told.append(Announcement("Warning", failure["reason"], failure["message"]))
+    rejected = after.get("rejected")
+    if rejected and rejected != before.get("rejected") and rejected["by"] == "Operator":
+        words = f"revision {rejected['name']} is not tried again until the spec changes: {rejected['message']}"
+        told.append(Announcement("Warning", "Rejected", words))
     for type_ in (ACCEPTED, SERVES_ON_CPU):
         condition, was = new.get(type_), old.get(type_)
         bad = "False" if type_ == ACCEPTED else "True"
@@ -282,18 +347,6 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
     if is_ready["status"] == "True" and _changed(was_ready, is_ready):
         told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
     return tuple(told)
-
-
-def timestamp(seconds: float) -> str:
-    """Write a time as Kubernetes does.
-
-    Args:
-        seconds: seconds since the epoch.
-
-    Returns:
-        RFC 3339 in UTC, to the second.
-    """
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _identity(failure: Json) -> tuple[Any, ...]:

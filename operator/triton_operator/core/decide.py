@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from triton_operator.api.names import (
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     POD_DISRUPTION_BUDGET,
@@ -15,13 +16,21 @@ from triton_operator.api.names import (
     Kind,
 )
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.api.status import ACCEPTED, READY, RECONCILING, STALLED
-from triton_operator.core.conditions import Situation, announcements, ready, status, timestamp
+from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
+from triton_operator.core.conditions import (
+    Situation,
+    announcements,
+    dated,
+    failing,
+    is_whole,
+    looking_up,
+    status,
+)
+from triton_operator.core.goal import Goal, choose, rejected
 from triton_operator.core.health import diagnose
-from triton_operator.core.placement import Unplaceable
 from triton_operator.core.record import Record
 from triton_operator.core.removal import removals
-from triton_operator.core.revision import Revision, render, revision_name, to_data
+from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import (
     NOTHING,
     Room,
@@ -36,6 +45,7 @@ from triton_operator.core.rollout import (
     share_out,
     timed,
 )
+from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
@@ -63,16 +73,13 @@ def decide(world: World) -> Plan:
     if world.spec is None:
         return _left_alone(world, "InvalidSpec", f"this operator cannot read the spec: {world.spec_error}")
     spec = world.spec
-    record = world.record or recover(world)
-    placed = _placed(world, spec)
-    if isinstance(placed, Revision):
-        target, refusal = placed, _refusal(world)
-    elif held := world.revisions.get(record.target or "") or world.revisions.get(record.stable or ""):
-        target, refusal = held, placed  # what was under way goes on
-    else:
-        return _left_alone(world, *placed)
+    goal = choose(world, world.record or recover(world))
+    if goal.revision is None:
+        return _unbegun(world, goal)
+    target = goal.revision
     desired = 0 if spec.suspend else spec.replicas
-    record = afresh(world, aim(world, record, target.name, suspended=spec.suspend), target)
+    aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
+    record = afresh(world, aimed, target)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     shares = _shares(world, record, target.name, desired, room)
     record = advance(world, record, target.name, desired=desired, shares=shares)
@@ -81,7 +88,11 @@ def decide(world: World) -> Plan:
     ill = fleet.ready < desired or fleet.refused or world.dead
     failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
     settled = fleet.ready >= desired and not world.dead
-    record = replace(record, failure=_remembered(world, record, target, failure, settled=settled))
+    record = replace(record, failure=_remembered(world, record, target.name, failure, settled=settled))
+    if record.held and record.failure is None and (goal.record.failure or {}).get("revision") == record.held.revision:
+        record = replace(record, failure=goal.record.failure)
+    if goal.wanted is None and goal.look.failure:
+        record = replace(record, failure=_remembered(world, record, None, goal.look.failure, settled=False))
     situation = Situation(
         world=world,
         record=record,
@@ -89,34 +100,31 @@ def decide(world: World) -> Plan:
         desired=desired,
         room=room,
         failure=failure,
-        refusal=refusal,
+        refusal=goal.refusal or _refusal(world),
+        lookup=goal.look if goal.wanted is None and not goal.refusal and not record.held else None,
     )
+    failed = failing(situation)
+    if failed and goal.wanted == target and (held := rejected(world, record, failed, apart=room.apart)):
+        # From here on it is as if the spec had asked for the revision that serves.
+        return decide(replace(world, record=held))
     wanted = shares[record.stable if record.resuming and record.stable in shares else target.name]
-    record = timed(world, record, target.name, wanted=wanted, settled=ready(situation)[0] == "True")
+    record = timed(world, record, target.name, wanted=wanted, settled=is_whole(situation))
     situation = replace(situation, record=record)
     built = status(situation)
-    found = _children(world, spec, target, record, shares)
+    found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)
+    found += _children(world, spec, target, record, shares, surge=room.surge > 0)
     removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
     return Plan(
         record=record,
         children=found,
         pressing=_pressing(world, found),
         surplus=_surplus(world, spec, target, record, shares),
-        removals=removed,
+        removals=removed + goal.look.removals,
+        resolver=goal.look.pod,
         status=built,
-        announcements=announcements(world.status, built) + _farewells(removed, target.name),
-        look_again=_look_again(world, record, target, built),
+        announcements=goal.told + announcements(world.status, built) + _farewells(removed, target.name),
+        look_again=_sooner(goal.look.look_again, _look_again(world, record, target, built)),
     )
-
-
-def _placed(world: World, spec: InferenceServiceSpec) -> Revision | tuple[str, str]:
-    """Find or render the revision that the spec asks for; or say, as reason and message, why no node can run it."""
-    kept = world.revisions.get(revision_name(world.name, spec))
-    number = 1 + max((revision.number for revision in world.revisions.values()), default=0)
-    try:
-        return kept or render(world.name, spec, world.settings, number=number)
-    except Unplaceable as error:
-        return error.reason, str(error)
 
 
 def _shares(world: World, record: Record, target: str, desired: int, room: Room) -> dict[str, int]:
@@ -130,7 +138,13 @@ def _shares(world: World, record: Record, target: str, desired: int, room: Room)
 
 
 def _children(
-    world: World, spec: InferenceServiceSpec, target: Revision, record: Record, shares: Mapping[str, int]
+    world: World,
+    spec: InferenceServiceSpec,
+    target: Revision,
+    record: Record,
+    shares: Mapping[str, int],
+    *,
+    surge: bool,
 ) -> Children:
     owner = Owner(world.name, world.namespace, world.uid)
     running = _running(world, target, record, shares)
@@ -145,6 +159,8 @@ def _children(
             template=revision.template,
             replicas=shares.get(revision.name, 0),
             progress_deadline_seconds=longest(revision, provision_seconds=provision_seconds(world)),
+            restarted=record.restarts.get(revision.name),
+            surge=surge,
         )
         for revision in running
     }
@@ -164,8 +180,12 @@ def _pressing(world: World, found: Children) -> Children:
     """Pick the Deployments that are not there yet, and what they are rebuilt from."""
     named = [(kind, body["metadata"]["name"], body) for kind, body in found]
     new = {name for kind, name, _ in named if kind == DEPLOYMENT} - world.fleets.keys()
+    if not new:
+        return ()
     return tuple(
-        (kind, body) for kind, name, body in named if name in new and kind in (CONTROLLER_REVISION, DEPLOYMENT)
+        (kind, body)
+        for kind, name, body in named
+        if kind == CONFIG_MAP or (name in new and kind in (CONTROLLER_REVISION, DEPLOYMENT))
     )
 
 
@@ -193,7 +213,11 @@ def _surplus(
     running |= {name for name, fleet in world.fleets.items() if fleet.pods and name not in world.revisions}
     by_age = sorted(world.revisions.values(), key=lambda revision: revision.number, reverse=True)
     history = running | {revision.name for revision in by_age[:HISTORY]}
+    resolutions = [world.revisions[name].resolution for name in history if name in world.revisions]
+    resolutions += [target.resolution, record.resolution]
+    copies = {copy for resolution in resolutions if resolution for _, copy in resolution.copies}
     kept: dict[Kind, set[str]] = {
+        CONFIG_MAP: copies | {children.record_name(world.name)},
         DEPLOYMENT: running,
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
@@ -205,21 +229,25 @@ def _surplus(
 
 
 def _remembered(
-    world: World, record: Record, target: Revision, failure: Failure | None, *, settled: bool
+    world: World, record: Record, target: str | None, failure: Failure | None, *, settled: bool
 ) -> Json | None:
-    """Keep the last failure until the target is whole again; its time is that of its first appearance."""
+    """Keep the last failure until the target is whole again; its time is that of its first appearance.
+
+    A failure to look up the sources is of no revision.
+    """
     if settled:
         return None
     if failure is None:
         return record.failure
     last = record.failure or {}
-    same = (last.get("reason"), last.get("revision")) == (failure.reason, target.name)
+    same = (last.get("reason"), last.get("revision")) == (failure.reason, target)
     told: Json = {
         "reason": failure.reason,
         "message": failure.message,
-        "revision": target.name,
         "time": last["time"] if same else timestamp(world.now),
     }
+    if target:
+        told["revision"] = target
     if failure.pod:
         told["pod"] = failure.pod
     if failure.exit_code is not None:
@@ -257,35 +285,68 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
     return min(pause, until) if until > 0 else pause
 
 
-def _left_alone(world: World, reason: str, message: str) -> Plan:
-    """Leave everything as it is, and say why."""
-    message = message[:4096]
-    before = {c["type"]: c for c in world.status.get("conditions") or []}
-    now = timestamp(world.now)
-    wanted = {ACCEPTED: "False", READY: "False", STALLED: "True", RECONCILING: "False"}
-    told = {
-        type_: {
-            "type": type_,
-            "status": value,
-            "observedGeneration": world.generation,
-            "lastTransitionTime": before[type_]["lastTransitionTime"]
-            if type_ in before and before[type_]["status"] == value
-            else now,
-            "reason": reason,
-            "message": message,
-        }
-        for type_, value in wanted.items()
+def _sooner(one: float | None, other: float | None) -> float | None:
+    pauses = [pause for pause in (one, other) if pause is not None]
+    return min(pauses) if pauses else None
+
+
+def _unbegun(world: World, goal: Goal) -> Plan:
+    """Say how far a service is that has no revision yet: its sources are looked up, or it cannot be carried out."""
+    if goal.refusal:
+        return _left_alone(world, *goal.refusal, record=goal.record)
+    found, record = goal.look, goal.record
+    if found.failure:
+        record = replace(record, failure=_remembered(world, record, None, found.failure, settled=False))
+    verdict = looking_up(world, found)
+    refused = _refusal(world)
+    if refused:
+        verdict = "False", *refused
+    over, told, suspended = verdict[0] == "False", verdict[1:], verdict[0] == "True"
+    wanted = {
+        READY: verdict,
+        AVAILABLE: ("False", "NoReadyPods", "no pod in service is ready"),
+        ACCEPTED: ("False", *refused) if refused else ("True", "Accepted", "the spec can be carried out"),
+        RECONCILING: ("False", told[0], "no work is under way") if over or suspended else ("True", *told),
+        STALLED: ("True", *told) if over else ("False", told[0], "nothing stands in the way"),
     }
+    if suspended:
+        wanted[SUSPENDED] = ("True", "Suspended", "no pods on request")
+    built: Json = {
+        "observedGeneration": world.generation,
+        "phase": "Suspended" if suspended else "Failed" if over else "Pending",
+        "conditions": dated(world, wanted),
+        "replicas": 0,
+        "readyReplicas": 0,
+    }
+    if record.failure:
+        built["lastFailure"] = record.failure
+    return Plan(
+        record=record,
+        children=tuple((CONFIG_MAP, copy) for copy in found.copies),
+        surplus=(),
+        resolver=found.pod,
+        removals=found.removals,
+        status=built,
+        announcements=goal.told + announcements(world.status, built),
+        look_again=found.look_again,
+    )
+
+
+def _left_alone(world: World, reason: str, message: str, *, record: Record | None = None) -> Plan:
+    """Leave everything as it is, and say why."""
+    before = {c["type"]: c for c in world.status.get("conditions") or []}
+    wanted = {ACCEPTED: "False", READY: "False", STALLED: "True", RECONCILING: "False"}
+    told = dated(world, {type_: (value, reason, message) for type_, value in wanted.items()})
     built = dict(world.status) | {
         "observedGeneration": world.generation,
         "phase": "Failed",
-        "conditions": [*(c for type_, c in before.items() if type_ not in told), *told.values()],
+        "conditions": [*(c for type_, c in before.items() if type_ not in wanted), *told],
     }
     changed = before.get(ACCEPTED, {}).get("reason") != reason
     return Plan(
-        record=world.record or recover(world),
+        record=record or world.record or recover(world),
         children=(),
         surplus=(),
         status=built,
-        announcements=(Announcement("Warning", reason, message),) if changed else (),
+        announcements=(Announcement("Warning", reason, message[:4096]),) if changed else (),
     )

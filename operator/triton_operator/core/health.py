@@ -23,8 +23,18 @@ DEAD_SECONDS = 60
 STUCK_SECONDS = 60
 BRIEF_SECONDS = 600
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
-# Reasons of the init container that no further try can change; `models.failure` has them all.
-_FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "Unreadable"}
+# Reasons of the programs that read sources which no further try can change; `models.failure` has them all.
+FINAL = {
+    "AccessDenied",
+    "BadConfig",
+    "BadCredentials",
+    "BadLayout",
+    "BadRequest",
+    "NoVersions",
+    "NotFound",
+    "SourceChanged",
+    "Unreadable",
+}
 _KILLED = {137, 143}  # by SIGKILL, by SIGTERM
 _SCHEDULER = ((r"persistentvolumeclaim \"", "VolumeMissing"), (r"Insufficient \S*/\S+", "InsufficientGPU"))
 _REPLACED = "Triton does not restart a backend that has died, so the pod is replaced"
@@ -93,8 +103,8 @@ def _preparation(pod: Json) -> Failure | None:
     for status in _listed(pod, "initContainerStatuses"):
         ended = _ended(status)
         if status["name"] == CONTAINER_PREPARE and _has_failed(ended) and ended.get("reason") != "OOMKilled":
-            reason, message = _prepared_message(ended.get("message", ""))
-            return _failure(pod, reason, message, exit_code=ended.get("exitCode"), final=reason in _FINAL)
+            reason, message = prepared_message(ended.get("message", ""))
+            return _failure(pod, reason, message, exit_code=ended.get("exitCode"), final=reason in FINAL)
     return None
 
 
@@ -238,7 +248,16 @@ def _failure(pod: Json, reason: str, message: str, *, exit_code: int | None = No
     )
 
 
-def _prepared_message(text: str) -> tuple[str, str]:
+def waits_for(pod: Json) -> Failure | None:
+    """Say why a pod that runs once, and has not ended, does not begin; None if nothing is known to be in its way."""
+    for check in (_image, _configuration, _scheduling, _blocked):
+        if failure := check(pod):
+            return failure
+    return None
+
+
+def prepared_message(text: str) -> tuple[str, str]:
+    """Read reason and message from what a program of `models` said at its end."""
     try:
         said = json.loads(text.strip().splitlines()[-1])
         return str(said["reason"])[:64], str(said["message"])

@@ -7,12 +7,57 @@ Not for: what people read; that is the status.
 
 import json
 import math
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from triton_operator.core.resolution import Resolution, from_json
 
 SCHEMA = 1
 KEY = "record.json"
 _FAILURE = {"reason": 128, "message": 4096, "revision": 63, "time": 64, "pod": 253}  # texts, and their bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Looking up what a spec's sources resolve to.
+
+    Attributes:
+        key: what is asked, see `core.resolution.key_of`.
+        token: names the refresh that asks; "" where the spec does.
+        since: when it began, in seconds since the epoch.
+        tries: how often a pod was made for it.
+        last: when the last one was.
+    """
+
+    key: str
+    token: str = ""
+    since: float = 0.0
+    tries: int = 0
+    last: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A spec that is not carried out until it changes, and what is instead.
+
+    Attributes:
+        spec: stands for the spec, see `core.goal`.
+        revision: the revision that it asks for.
+        goal: the revision that is to serve.
+        by: who rejected it: the operator, as it failed, or a person.
+        reason: one word.
+        message: why.
+        time: when, as in the status.
+    """
+
+    spec: str
+    revision: str
+    goal: str
+    by: Literal["operator", "person"]
+    reason: str
+    message: str
+    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +76,11 @@ class Record:
         resuming: whether stable is being brought back before the target goes on.
         kinds: for each revision, the kinds of instances that Triton really loaded, such as KIND_GPU.
         failure: the last failure of the target, as in the status.
+        resolution: what the sources of the spec resolved to, or None while that is not known.
+        attempt: the look at the sources that is under way or has failed, or None.
+        held: a spec that is not carried out, or None.
+        restarts: for revisions that a person had restarted, when, as in the annotation of their pods.
+        taken: for each action the value of its annotation that was taken last.
     """
 
     stable: str | None = None
@@ -44,11 +94,17 @@ class Record:
     resuming: bool = False
     kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
+    resolution: Resolution | None = None
+    attempt: Attempt | None = None
+    held: Held | None = None
+    restarts: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
 
 
 def encode(record: Record) -> str:
     """Print a record as JSON, the same text for the same record."""
-    values = {f.name: getattr(record, f.name) for f in fields(Record)}
+    values = asdict(record)
+    values["resolution"] = record.resolution.to_json() if record.resolution else None
     return json.dumps({"schema": SCHEMA} | values, sort_keys=True, separators=(",", ":"))
 
 
@@ -65,20 +121,28 @@ def decode(text: str) -> Record | None:
         values = json.loads(text)
         if values["schema"] != SCHEMA:
             return None
-        known = {f.name: values[f.name] for f in fields(Record) if f.name in values}
-        record = Record(**known)
+        empty = Record()
+
+        def given(name: str) -> Any:
+            return values.get(name, getattr(empty, name))
+
         return Record(
-            stable=_name(record.stable),
-            serving=_names(record.serving),
-            target=_name(record.target),
-            started=_time(record.started),
-            placed=_time(record.placed),
-            homeless=_time(record.homeless),
-            progress=int(record.progress),
-            suspended=bool(record.suspended),
-            resuming=bool(record.resuming),
-            kinds={name: _names(kinds) for name, kinds in record.kinds.items()},
-            failure=_failure(record.failure),
+            stable=_name(given("stable")),
+            serving=_names(given("serving")),
+            target=_name(given("target")),
+            started=_time(given("started")),
+            placed=_time(given("placed")),
+            homeless=_time(given("homeless")),
+            progress=int(given("progress")),
+            suspended=bool(given("suspended")),
+            resuming=bool(given("resuming")),
+            kinds={name: _names(kinds) for name, kinds in given("kinds").items()},
+            failure=_failure(given("failure")),
+            resolution=from_json(given("resolution")),
+            attempt=_attempt(given("attempt")),
+            held=_held(given("held")),
+            restarts=_texts(given("restarts")),
+            taken=_texts(given("taken")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -101,10 +165,33 @@ def _failure(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if not value:
         return None
     texts = {name: value[name][:length] for name, length in _FAILURE.items() if isinstance(value.get(name), str)}
-    if not {"reason", "message", "revision", "time"} <= texts.keys():
+    if not {"reason", "message", "time"} <= texts.keys():
         return None
     code = value.get("exitCode")
     return texts | ({"exitCode": code} if isinstance(code, int) and abs(code) < 2**31 else {})
+
+
+def _attempt(value: Mapping[str, Any] | None) -> Attempt | None:
+    if not value:
+        return None
+    return Attempt(
+        key=str(value["key"]),
+        token=str(value["token"]),
+        since=_time(value["since"]),
+        tries=int(value["tries"]),
+        last=_time(value["last"]),
+    )
+
+
+def _held(value: Mapping[str, Any] | None) -> Held | None:
+    if not value:
+        return None
+    texts = {name: str(value[name]) for name in ("spec", "revision", "goal", "reason", "message", "time")}
+    return Held(by="person" if value["by"] == "person" else "operator", **texts)
+
+
+def _texts(value: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in value.items()}
 
 
 def _time(value: float) -> float:

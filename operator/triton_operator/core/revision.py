@@ -5,22 +5,21 @@ so that a new operator with other defaults restarts no model pod.
 Not for: which revision serves; that is `core.rollout`.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON
+from triton_operator.api.names import ANNOTATION_RESTARTED, CONTAINER_PREPARE, CONTAINER_TRITON
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.drift import applied
 from triton_operator.core.placement import place
 from triton_operator.core.providers import profile_of
+from triton_operator.core.resolution import Resolution, from_json, short_hash, sources_of, with_copies
 from triton_operator.resources.labels import revision_labels
-from triton_operator.resources.pod import ORDER, pod_template
+from triton_operator.resources.pod import pod_template
+from triton_operator.resources.sources import ORDER
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes' own: no vowels, nothing to misread
-_HASH_LENGTH = 10
 SCHEMA = 1
 
 
@@ -37,6 +36,7 @@ class Revision:
         gpu_count: GPUs of one replica; 0 for the CPU.
         load_timeout_seconds: how long Triton may load.
         template: the rendered pod template.
+        resolution: what its sources resolved to; None if that is lost.
     """
 
     name: str
@@ -47,40 +47,50 @@ class Revision:
     gpu_count: int
     load_timeout_seconds: int
     template: dict[str, Any]
+    resolution: Resolution | None = None
 
 
-def revision_name(service: str, spec: InferenceServiceSpec) -> str:
+def revision_name(service: str, spec: InferenceServiceSpec, resolution: Resolution) -> str:
     """Name the revision that a spec asks for.
 
     The hash covers what the user chose and leaves out what equals the API's default, so that a field added to the API
-    with a default changes no name. A default, once released, must therefore never change.
+    with a default changes no name. A default, once released, must therefore never change. Versions and contents count
+    as they were found: a version that was left out, and the same one written down, make one revision.
 
     Args:
         service: name of the service, at most 45 characters.
         spec: its spec.
+        resolution: what its sources resolved to.
 
     Returns:
         `<service>-<hash>`, at most 56 characters.
     """
-    chosen = spec.model_dump(
+    chosen = chosen_by(spec)
+    chosen["model"].pop("version", None)
+    for dependency in chosen["model"].get("dependencies", ()):
+        dependency.pop("version", None)
+    found = resolution.to_json()
+    return f"{service}-{short_hash(chosen | {'resolved': found['models'], 'copies': found['copies']})}"
+
+
+def chosen_by(spec: InferenceServiceSpec) -> dict[str, Any]:
+    """Give what a user has chosen of a revision, without what equals the API's default."""
+    chosen: dict[str, Any] = spec.model_dump(
         include={"model", "runtime", "gpu"}, by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
     )
-    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
-    digits = []
-    for _ in range(_HASH_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return f"{service}-{''.join(digits)}"
+    return chosen
 
 
-def render(service: str, spec: InferenceServiceSpec, settings: Settings, *, number: int) -> Revision:
+def render(
+    service: str, spec: InferenceServiceSpec, settings: Settings, resolution: Resolution, *, number: int
+) -> Revision:
     """Render the revision that a spec asks for, with the operator's settings of now.
 
     Args:
         service: name of the service.
         spec: its spec.
         settings: the operator's settings, frozen into the revision.
+        resolution: what its sources resolved to.
         number: number of the new revision, 1 or more.
 
     Returns:
@@ -89,17 +99,24 @@ def render(service: str, spec: InferenceServiceSpec, settings: Settings, *, numb
     Raises:
         Unplaceable: the cluster's GPU profile cannot give what the spec asks for.
     """
-    name = revision_name(service, spec)
-    placement = place(spec, profile_of(settings.gpu))
+    name = revision_name(service, spec, resolution)
+    template = pod_template(
+        spec,
+        settings,
+        labels=revision_labels(service, name),
+        placement=place(spec, profile_of(settings.gpu)),
+        sources=sources_of(spec, resolution),
+    )
     return Revision(
         name=name,
         number=number,
         model=spec.model.name,
         uri=spec.model.uri,
-        version=spec.model.version,
+        version=resolution.models[0].version,
         gpu_count=spec.gpu.count,
         load_timeout_seconds=spec.runtime.load_timeout_seconds,
-        template=pod_template(spec, settings, labels=revision_labels(service, name), placement=placement),
+        template=with_copies(template, resolution.copies),
+        resolution=resolution,
     )
 
 
@@ -111,6 +128,7 @@ def to_data(revision: Revision) -> dict[str, Any]:
         "gpuCount": revision.gpu_count,
         "loadTimeoutSeconds": revision.load_timeout_seconds,
         "template": revision.template,
+        "resolved": revision.resolution.to_json() if revision.resolution else None,
     }
 
 
@@ -137,6 +155,7 @@ def from_object(body: dict[str, Any]) -> Revision | None:
             gpu_count=int(data["gpuCount"]),
             load_timeout_seconds=int(data["loadTimeoutSeconds"]),
             template=dict(data["template"]),
+            resolution=from_json(data.get("resolved")),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
@@ -153,19 +172,21 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
     """
     try:
         template = applied(body)["spec"]["template"]
+        template["metadata"].get("annotations", {}).pop(ANNOTATION_RESTARTED, None)
         pod = template["spec"]
         prepare = next(c for c in pod["initContainers"] if c["name"] == CONTAINER_PREPARE)
         triton = next(c for c in pod["containers"] if c["name"] == CONTAINER_TRITON)
         order = json.loads(next(e["value"] for e in prepare["env"] if e["name"] == ORDER).replace("$$", "$"))
+        model = order["models"][0]
         probe = triton["startupProbe"]
         limits = triton["resources"].get("limits", {})
         return Revision(
             name=body["metadata"]["name"],
             number=0,
-            model=str(order["model"]),
-            uri=str(order["uri"]),
-            version=int(order["version"]),
-            gpu_count=max((int(n) for key, n in limits.items() if order["gpu"] and "/" in key), default=0),
+            model=str(model["name"]),
+            uri=str(model["uri"]),
+            version=int(model["version"]),
+            gpu_count=max((int(n) for key, n in limits.items() if model["kind"] and "/" in key), default=0),
             load_timeout_seconds=int(probe["periodSeconds"]) * int(probe["failureThreshold"]),
             template=template,
         )

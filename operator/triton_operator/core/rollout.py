@@ -145,22 +145,24 @@ def recover(world: World) -> Record:
     )
 
 
-def aim(world: World, record: Record, target: str, *, suspended: bool) -> Record:
+def aim(world: World, record: Record, target: str, *, suspended: bool, pending: bool) -> Record:
     """Note what the spec asks for now: a new target, a suspension, a resumption.
 
     Args:
         world: the world.
         record: the record so far.
-        target: the revision that the spec asks for.
+        target: the revision to get to.
         suspended: whether the spec is suspended.
+        pending: whether it is not known yet what revision the spec asks for.
 
     Returns:
         The record to work with.
     """
     if record.target != target:
-        record = replace(_begun(record, world.now), target=target, failure=None, resuming=False)
+        resuming = record.resuming and record.stable != target
+        record = replace(_begun(record, world.now), target=target, failure=None, resuming=resuming)
     if record.suspended and not suspended:
-        behind = record.stable is not None and record.stable != target
+        behind = record.stable is not None and (record.stable != target or pending)
         record = replace(_begun(record, world.now), resuming=behind, failure=None)
     return replace(record, suspended=suspended)
 
@@ -199,10 +201,11 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
         # it has lost all its pods again; it stays in service only as long as it has taken over part of the load
         serving = [name for name in serving if name != target]
     resuming = record.resuming and not _is_back(world, record, desired)
-    started = world.now if record.resuming and not resuming else record.started
+    if record.resuming and not resuming:
+        record = _begun(record, world.now)
     kinds = {name: kinds for name, kinds in record.kinds.items() if name in occupied or name == target}
     kinds |= {n: tuple(sorted(found)) for n, found in world.kinds.items() if n in occupied or n == target}
-    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, started=started, kinds=kinds)
+    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, kinds=kinds)
 
 
 def timed(world: World, record: Record, target: str, *, wanted: int, settled: bool) -> Record:

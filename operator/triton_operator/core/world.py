@@ -76,6 +76,9 @@ class World:
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         kinds: for each revision, the instance kinds read back from Triton in this reconcile.
         dead: uids of pods that call themselves ready and execute nothing any more.
+        actions: values of the annotations by which a person asks for something, by action.
+        config_maps: the user's ConfigMaps that were read, by name; None for one that does not exist.
+        resolvers: pods that look at sources, or None if they were not looked at.
         problems: why children could not be written in this reconcile.
         waits: whose end was waited for in this reconcile before children could be written.
         now: seconds since the epoch.
@@ -98,6 +101,9 @@ class World:
     endpoints: Mapping[str, int] | None
     kinds: Mapping[str, frozenset[str]]
     dead: frozenset[str]
+    actions: Mapping[str, str]
+    config_maps: Mapping[str, Json | None]
+    resolvers: tuple[Json, ...] | None
     problems: tuple[Problem, ...]
     waits: tuple[str, ...]
     now: float
@@ -140,6 +146,7 @@ class Plan:
         children: objects to have, in the order to write them.
         pressing: those of them that bring new pods on their way, to be written first while other services wait for
             theirs.
+        resolver: the pod to make that looks at the sources, or None.
         surplus: children to delete, by kind and name.
         removals: pods to delete.
         status: the whole status to write.
@@ -153,6 +160,7 @@ class Plan:
     status: Json
     pressing: tuple[tuple[Kind, Json], ...] = ()
     removals: tuple[Removal, ...] = ()
+    resolver: Json | None = None
     announcements: tuple[Announcement, ...] = ()
     look_again: float | None = None
 

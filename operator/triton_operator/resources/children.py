@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.names import (
+    ANNOTATION_RESTARTED,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -47,7 +48,16 @@ def headless_name(service: str) -> str:
     return f"{service}-headless"
 
 
-def deployment(owner: Owner, revision: str, *, template: Json, replicas: int, progress_deadline_seconds: int) -> Json:
+def deployment(
+    owner: Owner,
+    revision: str,
+    *,
+    template: Json,
+    replicas: int,
+    progress_deadline_seconds: int,
+    restarted: str | None,
+    surge: bool,
+) -> Json:
     """Build the Deployment of a revision.
 
     Args:
@@ -56,16 +66,25 @@ def deployment(owner: Owner, revision: str, *, template: Json, replicas: int, pr
         template: its frozen pod template.
         replicas: pods to run, 0 or more.
         progress_deadline_seconds: after this long without one more ready pod its condition Progressing is False.
+        restarted: when a person had its pods restarted, RFC 3339, or None.
+        surge: whether a restart may make a pod before it ends another.
 
     Returns:
-        The Deployment. Its template never changes, so it never rolls by itself.
+        The Deployment. It rolls, pod by pod, only when a person has its pods restarted.
     """
+    if restarted:
+        annotations = template["metadata"].get("annotations", {}) | {ANNOTATION_RESTARTED: restarted}
+        template = template | {"metadata": template["metadata"] | {"annotations": annotations}}
     return _child(DEPLOYMENT, owner, revision, revision_labels(owner.name, revision)) | {
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 0,
             "progressDeadlineSeconds": progress_deadline_seconds,
             "selector": {"matchLabels": revision_selector(revision)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": int(surge), "maxUnavailable": int(not surge)},
+            },
             "template": template,
         }
     }
@@ -133,6 +152,19 @@ def controller_revision(owner: Owner, revision: str, *, number: int, data: Json)
 def record(owner: Owner, text: str, key: str) -> Json:
     """Build the ConfigMap that keeps the record."""
     return _child(CONFIG_MAP, owner, record_name(owner.name), service_labels(owner.name)) | {"data": {key: text}}
+
+
+def config_map_copy(owner: Owner, name: str, content: Json | None) -> Json:
+    """Build the immutable copy of a ConfigMap.
+
+    Args:
+        owner: the service.
+        name: name of the copy.
+        content: the ConfigMap; None for an empty copy.
+    """
+    found = content or {}
+    filled = {field: found[field] for field in ("data", "binaryData") if found.get(field)}
+    return _child(CONFIG_MAP, owner, name, service_labels(owner.name)) | {"immutable": True} | filled
 
 
 def _service(owner: Owner, name: str, labels: dict[str, str], selector: dict[str, str]) -> Json:

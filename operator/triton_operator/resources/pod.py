@@ -3,16 +3,17 @@
 Not for: the Deployment around it; that is `resources.children`.
 """
 
-import json
 import math
 from typing import Any
 
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, PORT_GRPC, PORT_HTTP, PORT_METRICS
 from triton_operator.api.pods import Toleration
 from triton_operator.api.settings import Settings
-from triton_operator.api.spec import InferenceServiceSpec, Model
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.resources import sources as from_sources
 from triton_operator.resources.labels import revision_selector
 from triton_operator.resources.placement import Placement, node_affinity
+from triton_operator.resources.sources import MODELS, Source
 
 Json = dict[str, Any]
 
@@ -30,18 +31,20 @@ UNSTARTED_GRACE_SECONDS = 1  # nobody can have sent a request to a Triton that h
 LOST_NODE_SECONDS = 60
 PROBE_SECONDS = 5
 
-MODELS = "/models"
-SOURCE = "/source"
 ADMIN_KEY = "TRITON_OPERATOR_ADMIN_KEY"
-ORDER = "TRITON_OPERATOR_PREPARE"  # what the init container is to do, as JSON
 RESTRICTED_APIS = "shared-memory,logging,trace"
 
 _LEVELS = {"Error": (1, 0, 0, 0), "Warning": (1, 1, 0, 0), "Info": (1, 1, 1, 0), "Verbose": (1, 1, 1, 1)}
-_CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def pod_template(
-    spec: InferenceServiceSpec, settings: Settings, *, labels: dict[str, str], placement: Placement
+    spec: InferenceServiceSpec,
+    settings: Settings,
+    *,
+    labels: dict[str, str],
+    placement: Placement,
+    sources: tuple[Source, ...],
 ) -> Json:
     """Render the pod template of a revision.
 
@@ -50,26 +53,22 @@ def pod_template(
         settings: what the operator contributes.
         labels: labels by which the operator finds the pods.
         placement: what the GPUs ask of a node.
+        sources: the model, with its version, and the models that it depends on.
 
     Returns:
         The template, as in a Deployment.
     """
     runtime = spec.runtime
-    security: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    if runtime.security_context.run_as_user >= 0:
-        security |= {"runAsUser": runtime.security_context.run_as_user}
-    if runtime.security_context.fs_group >= 0:
-        security |= {"fsGroup": runtime.security_context.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
     pod: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         # As process 1 Triton would ignore SIGTERM until it has loaded, and hold its GPUs for the whole grace period.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS if placement.short_notice else GRACE_SECONDS,
-        "securityContext": security,
-        "initContainers": [_prepare(spec, settings)],
-        "containers": [_triton(spec, settings, placement)],
-        "volumes": _volumes(spec, placement),
+        "securityContext": pod_security(spec),
+        "initContainers": [_prepare(spec, settings, sources)],
+        "containers": [_triton(spec, settings, placement, sources)],
+        "volumes": _volumes(spec, placement, sources),
         "tolerations": _tolerations(spec, placement),
         "topologySpreadConstraints": [
             {
@@ -82,7 +81,7 @@ def pod_template(
     }
     affinity = node_affinity(placement, runtime.node_affinity)
     optional = {
-        "imagePullSecrets": _pull_secrets(spec, settings),
+        "imagePullSecrets": pull_secrets(spec, settings),
         "serviceAccountName": runtime.service_account_name,
         "priorityClassName": runtime.priority_class_name,
         "runtimeClassName": runtime.runtime_class_name,
@@ -102,35 +101,52 @@ def pod_template(
     }
 
 
-def _prepare(spec: InferenceServiceSpec, settings: Settings) -> Json:
-    model = spec.model
-    order = {
-        "model": model.name,
-        "version": model.version,
-        "uri": model.uri,
-        "source": _source_path(model),
-        "repository": MODELS,
-        "layout": "flat" if model.uri.startswith("configmap://") else "directory",
-        "gpu": spec.gpu.count > 0,
-    }
+def pod_security(spec: InferenceServiceSpec) -> Json:
+    """Give the security context of a service's pods."""
+    given = spec.runtime.security_context
+    security: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if given.run_as_user >= 0:
+        security |= {"runAsUser": given.run_as_user}
+    if given.fs_group >= 0:
+        security |= {"fsGroup": given.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
+    return security
+
+
+def reader(spec: InferenceServiceSpec, settings: Settings, sources: tuple[Source, ...], *, program: str) -> Json:
+    """Build a container that reads the sources of models.
+
+    Args:
+        spec: what the user asks for.
+        settings: what the operator contributes.
+        sources: the models.
+        program: module of `triton_operator.models` that it runs.
+
+    Returns:
+        The container, without its name.
+    """
     return {
-        "name": CONTAINER_PREPARE,
         "image": settings.prepareImage,
         "imagePullPolicy": settings.prepareImagePullPolicy,
-        "command": ["python", "-m", "triton_operator.models.prepare"],
-        "env": [{"name": ORDER, "value": _literal(json.dumps(order, sort_keys=True))}],
+        "command": ["python", "-m", f"triton_operator.models.{program}"],
+        "env": [from_sources.order(sources)],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": _CONFINED | {"readOnlyRootFilesystem": True},
+        "securityContext": CONFINED | {"readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "models", "mountPath": MODELS},
-            {"name": "source", "mountPath": SOURCE, "readOnly": True},
-        ],
+        "volumeMounts": from_sources.mounts(sources, spec.model.credentials),
     }
 
 
-def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement) -> Json:
-    runtime, model = spec.runtime, spec.model
+def _prepare(spec: InferenceServiceSpec, settings: Settings, sources: tuple[Source, ...]) -> Json:
+    container: Json = {"name": CONTAINER_PREPARE} | reader(spec, settings, sources, program="prepare")
+    container["volumeMounts"].insert(0, {"name": "models", "mountPath": MODELS})
+    scratch = spec.model.scratch
+    if scratch and scratch.size and not scratch.storage_class_name:
+        container["resources"]["requests"]["ephemeral-storage"] = scratch.size
+    return container
+
+
+def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement, sources: tuple[Source, ...]) -> Json:
+    runtime, model = spec.runtime, sources[0]
     container: Json = {
         "name": CONTAINER_TRITON,
         "image": runtime.image or settings.tritonImage,
@@ -142,14 +158,14 @@ def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement
             {"name": "metrics", "containerPort": PORT_METRICS, "protocol": "TCP"},
         ],
         "resources": _resources(spec, placement),
-        "securityContext": _CONFINED | {"readOnlyRootFilesystem": runtime.security_context.read_only_root_filesystem},
+        "securityContext": CONFINED | {"readOnlyRootFilesystem": runtime.security_context.read_only_root_filesystem},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "startupProbe": _probe("/v2/health/live", math.ceil(runtime.load_timeout_seconds / PROBE_SECONDS))
         | {"terminationGracePeriodSeconds": UNSTARTED_GRACE_SECONDS},
         "readinessProbe": _probe(f"/v2/models/{model.name}/versions/{model.version}/ready", 3),
         "livenessProbe": _probe("/v2/health/live", 3) | {"periodSeconds": 10, "timeoutSeconds": 5},
-        "volumeMounts": _mounts(spec, placement),
+        "volumeMounts": _mounts(spec, placement, sources),
     }
     if runtime.image_pull_policy:
         container["imagePullPolicy"] = runtime.image_pull_policy
@@ -210,28 +226,33 @@ def _probe(path: str, failures: int) -> Json:
     }
 
 
-def _mounts(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
+def _mounts(spec: InferenceServiceSpec, placement: Placement, sources: tuple[Source, ...]) -> list[Json]:
     mounts: list[Json] = [{"name": "models", "mountPath": MODELS, "readOnly": True}]
     if not placement.shared_by_mps:  # the device plugin mounts that of the node, by which MPS works
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     mounts.append({"name": "tmp", "mountPath": "/tmp"})
-    if not spec.model.uri.startswith("configmap://"):  # the model directory is linked, not copied
-        mounts.append({"name": "source", "mountPath": SOURCE, "readOnly": True})
+    mounts += from_sources.linked_mounts(sources)
     return mounts + [_dump(mount) for mount in spec.runtime.volume_mounts or []]
 
 
-def _volumes(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
-    scheme, _, rest = spec.model.uri.partition("://")
-    source: Json
-    if scheme == "configmap":
-        source = {"configMap": {"name": rest}}
-    else:
-        source = {"persistentVolumeClaim": {"claimName": rest.split("/", 1)[0], "readOnly": True}}
-    own: list[Json] = [{"name": "models", "emptyDir": {}}]
+def _volumes(spec: InferenceServiceSpec, placement: Placement, sources: tuple[Source, ...]) -> list[Json]:
+    own: list[Json] = [{"name": "models"} | _scratch(spec)]
     if not placement.shared_by_mps:
         own.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.runtime.shared_memory}})
-    own += [{"name": "tmp", "emptyDir": {}}, {"name": "source"} | source]
+    own += [{"name": "tmp", "emptyDir": {}}, *from_sources.volumes(sources, spec.model.credentials)]
     return own + [_dump(volume) for volume in spec.runtime.volumes or []]
+
+
+def _scratch(spec: InferenceServiceSpec) -> Json:
+    scratch = spec.model.scratch
+    if scratch and scratch.storage_class_name:
+        claim = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": scratch.storage_class_name,
+            "resources": {"requests": {"storage": scratch.size}},
+        }
+        return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    return {"emptyDir": {"sizeLimit": scratch.size} if scratch and scratch.size else {}}
 
 
 def _tolerations(spec: InferenceServiceSpec, placement: Placement) -> list[Json]:
@@ -250,21 +271,10 @@ def _covered(own: Json, given: list[Toleration]) -> bool:
     return any(t.key == own["key"] and t.effect in (None, own["effect"]) for t in given)
 
 
-def _pull_secrets(spec: InferenceServiceSpec, settings: Settings) -> list[Json]:
+def pull_secrets(spec: InferenceServiceSpec, settings: Settings) -> list[Json]:
+    """List the Secrets that pull images."""
     names = [secret.name for secret in spec.runtime.image_pull_secrets or []]
     return [{"name": name} for name in dict.fromkeys([*names, *settings.prepareImagePullSecrets])]
-
-
-def _source_path(model: Model) -> str:
-    if model.uri.startswith("configmap://"):
-        return SOURCE
-    _, _, path = model.uri.removeprefix("pvc://").partition("/")
-    return f"{SOURCE}/{path}".rstrip("/")
-
-
-def _literal(value: str) -> str:
-    """Keep Kubernetes from expanding $(VARIABLE) in a value."""
-    return value.replace("$", "$$")
 
 
 def _dump(model: Any) -> Json:

@@ -1,0 +1,137 @@
+"""What people ask for by an annotation on a service: undo, restart, refresh, retry.
+
+The value is `<revision>/<id>`: which revision is meant, and any word that tells this request from the last one. Each is
+taken once; one that means a revision which is no longer concerned does nothing.
+Not for: what follows from a spec that is held; that is `core.goal`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from triton_operator.api.names import GROUP
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.record import Attempt, Held, Record
+from triton_operator.core.resolution import key_of, short_hash
+from triton_operator.core.revision import chosen_by
+from triton_operator.core.times import timestamp
+from triton_operator.core.world import Announcement, World
+
+_VALUE = re.compile(r"(?P<revision>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/(?P<id>[A-Za-z0-9._:-]{1,64})")
+Answer = tuple[Record, str | None]
+"""The record after an action, and why it did nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the actions asked for.
+
+    Attributes:
+        record: the record after them.
+        told: events to write.
+    """
+
+    record: Record
+    told: tuple[Announcement, ...]
+
+
+def take(world: World, spec: InferenceServiceSpec, record: Record) -> Taken:
+    """Take the actions that are asked for and were not taken before.
+
+    Args:
+        world: the world.
+        spec: its spec.
+        record: the record so far; if the world has none, what is asked for was taken before it was lost.
+
+    Returns:
+        The record with what they change, and what to tell of them.
+    """
+    if world.record is None:
+        return Taken(replace(record, taken=dict(world.actions)), ())
+    told: list[Announcement] = []
+    for action, act in ACTS.items():
+        value = world.actions.get(action)
+        if value == record.taken.get(action):
+            continue
+        record = replace(record, taken=_with(record.taken, action, value))
+        if value is None:
+            continue
+        if match := _VALUE.fullmatch(value):
+            record, obstacle = act(world, spec, record, match["revision"], match["id"])
+        else:
+            obstacle = f"the annotation must be REVISION/ID, such as {_example(world, record)}/1"
+        if obstacle:
+            told.append(Announcement("Warning", "ActionIgnored", f"{GROUP}/{action}={value[:200]}: {obstacle}"))
+        else:
+            told.append(Announcement("Normal", "ActionTaken", f"{GROUP}/{action}={value}"))
+    return Taken(record, tuple(told))
+
+
+def spec_hash(spec: InferenceServiceSpec, by: str) -> str:
+    """Make what stands for a spec that is held.
+
+    Args:
+        spec: the spec.
+        by: who holds it: for the operator a change of spec.rollout may be the remedy, a person has meant the model.
+    """
+    chosen = chosen_by(spec)
+    if by == "operator":
+        chosen["rollout"] = spec.rollout.model_dump(
+            by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
+        )
+    return short_hash(chosen)
+
+
+def _undo(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    if revision not in world.revisions:
+        kept = ", ".join(sorted(world.revisions)) or "none"
+        return record, f"no revision {revision} is kept; kept are: {kept}"
+    if record.target == revision and record.stable == revision:
+        return record, f"revision {revision} serves already"
+    held = Held(
+        spec=spec_hash(spec, "person"),
+        revision=record.held.revision if record.held else record.target or "",
+        goal=revision,
+        by="person",
+        reason="Undone",
+        message=f"a person went back to revision {revision}: change the spec, or say retry, to go on from it",
+        time=timestamp(world.now),
+    )
+    return replace(record, held=held), None
+
+
+def _restart(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    if revision not in (record.stable, record.target):
+        return record, f"revision {revision} does not serve; {record.stable or 'none'} does"
+    return replace(record, restarts=record.restarts | {revision: timestamp(world.now)}), None
+
+
+def _refresh(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    if revision not in (record.stable, record.target, world.name):
+        return record, f"revision {revision} is not that of the spec; {record.target or world.name} is"
+    return replace(record, attempt=Attempt(key_of(spec), token=id_, since=world.now)), None
+
+
+def _retry(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    if record.held and revision in (record.held.revision, world.name):
+        return replace(record, held=None, started=0.0, failure=None), None
+    if record.attempt and revision in (record.target, world.name):
+        return replace(record, attempt=None, failure=None), None
+    return record, f"nothing of revision {revision} was rejected"
+
+
+ACTS: Mapping[str, Callable[[World, InferenceServiceSpec, Record, str, str], Answer]] = {
+    "retry": _retry,
+    "refresh": _refresh,
+    "restart": _restart,
+    "undo": _undo,
+}
+
+
+def _with(taken: dict[str, str], action: str, value: str | None) -> dict[str, str]:
+    rest = {name: text for name, text in taken.items() if name != action}
+    return rest | ({action: value} if value is not None else {})
+
+
+def _example(world: World, record: Record) -> str:
+    return record.target or world.name

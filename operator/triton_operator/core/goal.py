@@ -1,0 +1,104 @@
+"""Which revision to get to: that of the spec, unless it is not known yet, cannot be, or was rejected.
+
+A revision that has failed is rejected while another serves, and so is one that a person went back from: its spec is
+held, which means not tried again, until it changes or a person says retry.
+Not for: how to get there; that is `core.rollout`.
+"""
+
+from dataclasses import dataclass, replace
+
+from triton_operator.core.actions import spec_hash, take
+from triton_operator.core.lookup import Look, look
+from triton_operator.core.placement import Unplaceable
+from triton_operator.core.record import Held, Record
+from triton_operator.core.resolution import Resolution
+from triton_operator.core.revision import Revision, render, revision_name
+from triton_operator.core.rollout import NOTHING
+from triton_operator.core.times import timestamp
+from triton_operator.core.world import Announcement, World
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What to get to.
+
+    Attributes:
+        record: the record after this look.
+        revision: the revision to get to, or None while there is none.
+        wanted: the revision that the spec asks for, or None while that is not known.
+        look: what the look at the sources came to.
+        refusal: why the spec cannot be carried out, as reason and message, or None.
+        told: events to write.
+    """
+
+    record: Record
+    revision: Revision | None
+    wanted: Revision | None
+    look: Look
+    refusal: tuple[str, str] | None
+    told: tuple[Announcement, ...]
+
+
+def choose(world: World, record: Record) -> Goal:
+    """Choose the revision to get to.
+
+    Args:
+        world: the world, with a spec that can be read.
+        record: the record so far.
+    """
+    spec = world.spec
+    assert spec is not None
+    taken = take(world, spec, record)
+    seen = look(world, spec, taken.record)
+    record = seen.record
+    placed = _placed(world, seen.resolution) if seen.resolution else None
+    wanted = placed if isinstance(placed, Revision) else None
+    held = record.held
+    if (held and held.spec != spec_hash(spec, held.by)) or (held and held.goal not in world.revisions):
+        record = replace(record, held=None)
+    goal = world.revisions[record.held.goal] if record.held else wanted
+    if goal is None:  # what was under way goes on
+        goal = world.revisions.get(record.target or "") or world.revisions.get(record.stable or "")
+    refusal = placed if isinstance(placed, tuple) else None
+    return Goal(record, goal, wanted, seen, refusal, taken.told + seen.told)
+
+
+def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bool) -> Record | None:
+    """Reject the revision of the spec, which has failed.
+
+    Args:
+        world: the world.
+        record: the record, in whose target the spec's revision stands.
+        failed: reason and message.
+        apart: whether the revision before had to end before this one began.
+
+    Returns:
+        The record with the spec held, or None where no other revision could serve in its place.
+    """
+    if world.spec is None or record.held or record.target is None:
+        return None
+    if record.stable in (None, record.target) or record.stable not in world.revisions or record.resuming:
+        return None
+    if not apart and not world.fleets.get(record.stable, NOTHING).ready:
+        return None
+    held = Held(
+        spec=spec_hash(world.spec, "operator"),
+        revision=record.target,
+        goal=record.stable,
+        by="operator",
+        reason=failed[0],
+        message=failed[1],
+        time=timestamp(world.now),
+    )
+    return replace(record, held=held)
+
+
+def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:
+    """Find or render the revision that the spec asks for; or say, as reason and message, why no node can run it."""
+    assert world.spec is not None
+    kept = world.revisions.get(revision_name(world.name, world.spec, resolution))
+    number = 1 + max((revision.number for revision in world.revisions.values()), default=0)
+    try:
+        return kept or render(world.name, world.spec, world.settings, resolution, number=number)
+    except Unplaceable as error:
+        return error.reason, str(error)

@@ -1,0 +1,287 @@
+"""Finding out what a spec's sources resolve to: reading ConfigMaps, asking a pod, trying again, giving up.
+
+While that goes on, what is there serves on. Not for: what a resolution is; that is `core.resolution`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from triton_operator.api.names import CONFIG_MAP, CONTAINER_RESOLVE
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.health import FINAL, prepared_message, waits_for
+from triton_operator.core.record import Attempt, Record
+from triton_operator.core.resolution import (
+    Resolution,
+    at_hand,
+    config_maps_of,
+    copy_name,
+    from_answer,
+    key_of,
+    short_hash,
+    sources_of,
+)
+from triton_operator.core.revision import Revision
+from triton_operator.core.world import Announcement, Failure, Removal, World
+from triton_operator.resources import children
+from triton_operator.resources.children import Owner
+from triton_operator.resources.resolver import resolver_pod
+
+Json = dict[str, Any]
+
+FIRST_SECONDS = 10.0
+MOST_SECONDS = 300.0
+WATCH_SECONDS = 1.0
+PATIENT_SECONDS = 5.0
+BRISK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What must be read before it can be said what sources resolve to.
+
+    Attributes:
+        config_maps: names of ConfigMaps.
+        resolvers: whether the pods that look at sources are to be listed.
+    """
+
+    config_maps: frozenset[str]
+    resolvers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the sources came to.
+
+    Attributes:
+        record: the record after it.
+        resolution: what to build the revision from, or None while that is not known.
+        final: whether nothing goes on any more without a change.
+        failure: what stands in the way, or None.
+        pod: the pod to make, or None.
+        copies: ConfigMaps to make.
+        removals: pods that have done their work.
+        told: events to write.
+        look_again: seconds until the next look, or None.
+    """
+
+    record: Record
+    resolution: Resolution | None
+    final: bool = False
+    failure: Failure | None = None
+    pod: Json | None = None
+    copies: tuple[Json, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    told: tuple[Announcement, ...] = ()
+    look_again: float | None = None
+
+
+def needs(
+    spec: InferenceServiceSpec, record: Record | None, revisions: Mapping[str, Revision], config_maps: Iterable[str]
+) -> Needs:
+    """Say what must be read for the next look.
+
+    Args:
+        spec: the spec.
+        record: the record, if there is one.
+        revisions: kept revisions.
+        config_maps: names of the service's own ConfigMaps.
+    """
+    attempt = record.attempt if record else None
+    found = known(spec, record, revisions)
+    if found is None or (attempt and attempt.token):
+        return Needs(frozenset(config_maps_of(spec)), resolvers=True)
+    own = set(config_maps)
+    return Needs(frozenset(name for name, copy in found.copies if copy not in own), resolvers=attempt is not None)
+
+
+def known(spec: InferenceServiceSpec, record: Record | None, revisions: Mapping[str, Revision]) -> Resolution | None:
+    """Find what a spec resolved to before: lately, or when the newest revision that it led to was made."""
+    key = key_of(spec)
+    if record and record.resolution and record.resolution.key == key:
+        return record.resolution
+    by_age = sorted(revisions.values(), key=lambda revision: revision.number, reverse=True)
+    return next((r.resolution for r in by_age if r.resolution and r.resolution.key == key), None)
+
+
+def look(world: World, spec: InferenceServiceSpec, record: Record) -> Look:
+    """Find out what the sources resolve to, as far as this look shows.
+
+    Args:
+        world: the world.
+        spec: its spec.
+        record: the record so far.
+    """
+    found = known(spec, record, world.revisions)
+    if found is None or (record.attempt and record.attempt.token):
+        return _ask(world, spec, record, before=found)
+    missing = [(name, copy) for name, copy in found.copies if copy not in _own_config_maps(world)]
+    copies = _copies(world, missing)
+    record = _cleared(world, replace(record, resolution=found))
+    again = WATCH_SECONDS if record.attempt else None
+    if len(copies) < len(missing) and all(revision.resolution != found for revision in world.revisions.values()):
+        # It changed before it was copied, and nothing runs on it yet.
+        return Look(replace(record, resolution=None), None, look_again=0.0)
+    return Look(record, found, copies=copies, removals=_finished(world), look_again=again)
+
+
+def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Resolution | None) -> Look:
+    key = key_of(spec)
+    if spec.suspend:  # no pods, nor any for this
+        return Look(_cleared(world, record), before, removals=_finished(world))
+    attempt = record.attempt
+    if attempt is None or attempt.key != key or (before is None and attempt.token == "" and not attempt.since):
+        attempt = Attempt(key, since=world.now)
+    record = replace(record, attempt=attempt)
+    named = config_maps_of(spec)
+    if world.resolvers is None or named.keys() - world.config_maps.keys():
+        return Look(record, before, look_again=0.0)
+    until = attempt.since + spec.rollout.provision_timeout_seconds
+    contents = {name: world.config_maps[name] for name in named}
+    if absent := [name for name, must in named.items() if must and contents[name] is None]:
+        words = f"the ConfigMap {absent[0]}, which the spec names, does not exist in this namespace: create it"
+        failure = Failure("ConfigMapMissing", words)
+        return _failed(world, record, before, failure, final=world.now >= until, look_again=PATIENT_SECONDS)
+    sources = sources_of(spec, None)
+    names = {name: copy_name(world.name, contents[name]) for name in named}
+    if answer := at_hand(key, sources, names):
+        return _resolved(world, record, before, answer)
+    name = f"{world.name}-resolve-{short_hash([key, attempt.token])}"
+    others = tuple(_removal(pod) for pod in world.resolvers if pod["metadata"]["name"] != name)
+    pod = next((pod for pod in world.resolvers if pod["metadata"]["name"] == name), None)
+    due = attempt.last + min(MOST_SECONDS, FIRST_SECONDS * 2 ** max(0, attempt.tries - 1)) if attempt.tries else 0.0
+    if pod is None:
+        owner = Owner(world.name, world.namespace, world.uid)
+        made = resolver_pod(owner, name, spec, world.settings, sources) if world.now >= due else None
+        if made:
+            record = replace(record, attempt=replace(attempt, tries=attempt.tries + 1, last=world.now))
+        pause = WATCH_SECONDS if made else max(WATCH_SECONDS, due - world.now)
+        return Look(record, before, pod=made, removals=others, failure=_last(record), look_again=pause)
+    if "deletionTimestamp" in pod["metadata"]:
+        return Look(record, before, removals=others, failure=_last(record), look_again=WATCH_SECONDS)
+    phase = (pod.get("status") or {}).get("phase")
+    if phase == "Succeeded":
+        if answer := from_answer(key, _message(pod), sources, names):
+            return _resolved(world, record, before, answer)
+        failure = Failure("InternalError", f"the resolver's answer cannot be read; see kubectl logs {name}", pod=name)
+        return _failed(world, record, before, failure, final=True, look_again=None)
+    if phase == "Failed":
+        failure = _said(pod)
+        over = world.now >= until
+        gone = () if over or world.now < due else (_removal(pod),)
+        again = None if over else max(WATCH_SECONDS, due - world.now)
+        final = over or (failure.reason in FINAL)
+        tried = _failed(world, record, before, failure, final=final, look_again=again)
+        return replace(tried, removals=others + gone)
+    failure_ = waits_for(pod)
+    brisk = world.now - attempt.last < BRISK_SECONDS
+    final = failure_ is not None and world.now >= until
+    return Look(
+        record,
+        before,
+        final=final,
+        failure=failure_ or _last(record),
+        removals=others,
+        look_again=WATCH_SECONDS if brisk else PATIENT_SECONDS,
+    )
+
+
+def _resolved(world: World, record: Record, before: Resolution | None, answer: Resolution) -> Look:
+    """Take an answer; the pods that gave it go, and are looked for until they are gone."""
+    refreshed = record.attempt is not None and record.attempt.token
+    record = _cleared(world, replace(record, resolution=answer))
+    missing = [(name, copy) for name, copy in answer.copies if copy not in _own_config_maps(world)]
+    told: tuple[Announcement, ...] = ()
+    if refreshed:
+        words = "the sources are as they were" if answer == before else f"found {_found(answer)}"
+        told = (Announcement("Normal", "Refreshed", words),)
+    elif any(model.digest for model in answer.models):
+        told = (Announcement("Normal", "Resolved", f"found {_found(answer)}"),)
+    return Look(
+        record,
+        answer,
+        copies=_copies(world, missing),
+        removals=_finished(world),
+        told=told,
+        look_again=WATCH_SECONDS if record.attempt else None,
+    )
+
+
+def _failed(
+    world: World,
+    record: Record,
+    before: Resolution | None,
+    failure: Failure,
+    *,
+    final: bool,
+    look_again: float | None,
+) -> Look:
+    """Tell of a failure; a refresh that has failed for good leaves all as it was."""
+    if record.attempt and record.attempt.token and final:
+        words = f"the refresh has failed, and all stays as it is: {failure.reason}: {failure.message}"
+        record = _cleared(world, record)
+        told = (Announcement("Warning", "RefreshFailed", words),)
+        return Look(record, before, removals=_finished(world), told=told, look_again=WATCH_SECONDS)
+    return Look(record, before, final=final, failure=failure, look_again=look_again)
+
+
+def _cleared(world: World, record: Record) -> Record:
+    """End an attempt: it is forgotten when no pod of it is left."""
+    if record.attempt is None or world.resolvers == ():
+        return replace(record, attempt=None)
+    return replace(record, attempt=Attempt(record.resolution.key if record.resolution else record.attempt.key))
+
+
+def _finished(world: World) -> tuple[Removal, ...]:
+    return tuple(_removal(pod) for pod in world.resolvers or () if "deletionTimestamp" not in pod["metadata"])
+
+
+def _removal(pod: Json) -> Removal:
+    return Removal(pod["metadata"]["name"], pod["metadata"]["uid"], None, None, "it has looked at the sources")
+
+
+def _own_config_maps(world: World) -> frozenset[str]:
+    return world.listed.get(CONFIG_MAP, frozenset())
+
+
+def _copies(world: World, missing: Iterable[tuple[str, str]]) -> tuple[Json, ...]:
+    """Build the copies of ConfigMaps that were read and are what they should be."""
+    owner = Owner(world.name, world.namespace, world.uid)
+    return tuple(
+        children.config_map_copy(owner, copy, world.config_maps[name])
+        for copy, name in {copy: name for name, copy in missing}.items()
+        if name in world.config_maps and copy_name(world.name, world.config_maps[name]) == copy
+    )
+
+
+def _message(pod: Json) -> str:
+    """Give what the resolver said at its end."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        ended = (status.get("state") or {}).get("terminated")
+        if status["name"] == CONTAINER_RESOLVE and ended:
+            return str(ended.get("message") or "")
+    return ""
+
+
+def _said(pod: Json) -> Failure:
+    """Say why a resolver has failed: in its own words, or in those of whoever ended it."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    if not (message := _message(pod)):
+        reason = status.get("reason") or "ResolverFailed"
+        return Failure(reason, status.get("message") or "the pod that looks at the sources ended without a word", name)
+    reason, words = prepared_message(message)
+    return Failure(reason, words, pod=name)
+
+
+def _last(record: Record) -> Failure | None:
+    """Give the failure of the try before, while the next one is under way; failures of pods name a revision."""
+    if not record.failure or "revision" in record.failure:
+        return None
+    return Failure(record.failure["reason"], record.failure["message"], pod=record.failure.get("pod"))
+
+
+def _found(resolution: Resolution) -> str:
+    return ", ".join(
+        f"{model.name} version {model.version}" + (f" ({model.digest[:19]})" if model.digest else "")
+        for model in resolution.models
+    )
