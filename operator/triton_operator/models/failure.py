@@ -1,4 +1,4 @@
-"""How the init container says why a model cannot be prepared: a reason for programs, a message for people.
+"""How the init container and the resolver say why a model cannot be prepared: a reason for programs, words for people.
 
 Not for: Triton's own load errors; the operator reads those from Triton's log.
 """
@@ -17,14 +17,18 @@ TERMINATION_LOG_BYTES = 4096  # what the kubelet keeps
 class Reason(StrEnum):
     """Why a model cannot be prepared. The operator copies the value into the service's status."""
 
+    ACCESS_DENIED = "AccessDenied"
     BAD_CONFIG = "BadConfig"
+    BAD_CREDENTIALS = "BadCredentials"
     BAD_LAYOUT = "BadLayout"
     BAD_REQUEST = "BadRequest"
     INTERNAL_ERROR = "InternalError"
     NO_SPACE = "NoSpace"
     NOT_FOUND = "NotFound"
     NO_VERSIONS = "NoVersions"
+    SOURCE_CHANGED = "SourceChanged"
     STORAGE_ERROR = "StorageError"
+    UNREACHABLE = "Unreachable"
     UNREADABLE = "Unreadable"
 
 
