@@ -7,14 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from obstore.store import AzureConfig, AzureStore, ClientConfig, GCSConfig, GCSStore, RetryConfig, S3Config, S3Store
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, S3Store
 
 from triton_operator.models.credentials import Credentials
 from triton_operator.models.failure import PrepareError, Reason
 from triton_operator.models.request import ModelRequest
+
+if TYPE_CHECKING:
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config
 
 S3_KEYS = (
     "AWS_ACCESS_KEY_ID",
@@ -35,7 +39,7 @@ AZ_KEYS = (
 )
 
 _DEFAULT_REGION = "us-east-1"  # what S3-compatible servers are mostly set to, and where AWS answers with the right one
-_NO_RETRIES: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(0)}  # the engine tries again
+_NO_RETRIES: "RetryConfig" = {"max_retries": 0, "retry_timeout": timedelta(0)}  # the engine tries again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,8 @@ class Bucket:
         store: obstore's client.
         root: its uri.
         name: of the bucket or container.
-        endpoint: the host that is asked, for messages.
+        endpoint: the scheme, host and port that are asked.
         access: with what, for messages: a clause such as "without credentials".
-        scheme: s3, gs or az.
     """
 
     store: S3Store | GCSStore | AzureStore
@@ -56,7 +59,16 @@ class Bucket:
     name: str
     endpoint: str
     access: str
-    scheme: str
+
+    @property
+    def kind(self) -> str:
+        """What the store calls it."""
+        return "container" if self.root.startswith("az://") else "bucket"
+
+    @property
+    def host(self) -> str:
+        """The name of the server."""
+        return urlsplit(self.endpoint).hostname or self.endpoint
 
 
 def bucket_of(model: ModelRequest, credentials: Credentials) -> tuple[Bucket, str]:
@@ -79,7 +91,11 @@ def bucket_of(model: ModelRequest, credentials: Credentials) -> tuple[Bucket, st
         raise PrepareError(Reason.BAD_REQUEST, f"{model.uri} has no container: write az://ACCOUNT/CONTAINER/PATH.")
     make = {"s3": _s3, "gs": _gs, "az": _az}[model.scheme]
     root = f"{model.scheme}://{'/'.join(segments[:depth])}"
-    return make(model, root, segments[:depth], credentials), "/".join(segments[depth:])
+    try:
+        bucket = make(model, root, segments[:depth], credentials)
+    except (BaseError, ValueError) as error:  # the text may hold what was given
+        raise _bad(f"obstore refuses it ({type(error).__name__}) for {root}") from None
+    return bucket, "/".join(segments[depth:])
 
 
 def _s3(model: ModelRequest, root: str, names: list[str], credentials: Credentials) -> Bucket:
@@ -125,7 +141,7 @@ def _s3(model: ModelRequest, root: str, names: list[str], credentials: Credentia
     store = S3Store(
         bucket, config=cast("S3Config", config), client_options=_client(credentials, host), retry_config=_NO_RETRIES
     )
-    return Bucket(store, root, bucket, _host(host), access, model.scheme)
+    return Bucket(store, root, bucket, _host(host), access)
 
 
 def _gs(model: ModelRequest, root: str, names: list[str], credentials: Credentials) -> Bucket:
@@ -150,7 +166,7 @@ def _gs(model: ModelRequest, root: str, names: list[str], credentials: Credentia
     store = GCSStore(
         bucket, config=cast("GCSConfig", config), client_options=_client(credentials, host), retry_config=_NO_RETRIES
     )
-    return Bucket(store, root, bucket, _host(host), access, model.scheme)
+    return Bucket(store, root, bucket, _host(host), access)
 
 
 def _az(model: ModelRequest, root: str, names: list[str], credentials: Credentials) -> Bucket:
@@ -191,13 +207,13 @@ def _az(model: ModelRequest, root: str, names: list[str], credentials: Credentia
         client_options=_client(credentials, host),
         retry_config=_NO_RETRIES,
     )
-    return Bucket(store, root, container, _host(host), access, model.scheme)
+    return Bucket(store, root, container, _host(host), access)
 
 
 _ANONYMOUS = "without credentials, as spec.model.credentials names no key"
 
 
-def _client(credentials: Credentials, url: str) -> ClientConfig:
+def _client(credentials: Credentials, url: str) -> "ClientConfig":
     client: ClientConfig = {
         "allow_http": url.startswith("http://"),
         "connect_timeout": timedelta(seconds=10),

@@ -5,15 +5,19 @@ Not for: how long to go on, nor what must lie there; that is `models.fetch` and 
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PreconditionError
+from obstore.exceptions import BaseError, PreconditionError
 
 from triton_operator.models.credentials import Credentials
 from triton_operator.models.object_access import Bucket, bucket_of
 from triton_operator.models.object_errors import failure_of
 from triton_operator.models.remote import ChangedError, Names, SourceFile
 from triton_operator.models.request import ModelRequest
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
 
 _PIECE_BYTES = 2**20
 _LISTED_AT_ONCE = 1000
@@ -67,7 +71,7 @@ class ObjectStore:
 
     async def read(self, file: SourceFile, *, start: int, end: int) -> AsyncIterator[bytes | memoryview]:
         """Read a range of an object, if it is still the one that was listed."""
-        options: obstore.GetOptions = {"range": (start, end)}
+        options: GetOptions = {"range": (start, end)}
         if file.tag.startswith('"'):
             options["if_match"] = file.tag
         try:
@@ -76,7 +80,7 @@ class ObjectStore:
                 raise ChangedError
             async for piece in answer.stream(_PIECE_BYTES):
                 yield memoryview(piece)
-        except (NotFoundError, PreconditionError) as error:
+        except (FileNotFoundError, PreconditionError) as error:
             raise ChangedError from error
         except BaseError as error:
             raise failure_of(error, self._bucket) from error
@@ -87,7 +91,7 @@ class ObjectStore:
     async def _level(self, directory: str) -> tuple[list[str], dict[str, SourceFile]]:
         try:
             found = await obstore.list_with_delimiter_async(self._bucket.store, directory or None)
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:
             raise failure_of(error, self._bucket) from error
         return list(found["common_prefixes"]), _files(found["objects"])
 
@@ -102,7 +106,7 @@ class ObjectStore:
         return found
 
 
-def _files(found: Iterable[obstore.ObjectMeta]) -> dict[str, SourceFile]:
+def _files(found: Iterable["ObjectMeta"]) -> dict[str, SourceFile]:
     return {
         entry["path"]: SourceFile(entry["path"], entry["size"], _tag(entry["e_tag"], entry["last_modified"]))
         for entry in found

@@ -6,14 +6,13 @@ Not for: being imported by the operator; that writes the request with `models.re
 """
 
 import os
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
 from triton_operator.models.credentials import Credentials
 from triton_operator.models.failure import TERMINATION_LOG
 from triton_operator.models.place import remove
-from triton_operator.models.program import run
+from triton_operator.models.program import end, run
 from triton_operator.models.request import PrepareRequest, bad_request
 from triton_operator.models.sources import source_of
 from triton_operator.models.storage import check_space, storage_failures
@@ -71,4 +70,4 @@ def main(environment: MutableMapping[str, str] = os.environ, *, termination_log:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

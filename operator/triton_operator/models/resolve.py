@@ -7,13 +7,12 @@ Not for: being imported by the operator.
 
 import json
 import os
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
 from triton_operator.models.credentials import Credentials
 from triton_operator.models.failure import TERMINATION_LOG, write_termination_log
-from triton_operator.models.program import run
+from triton_operator.models.program import end, run
 from triton_operator.models.request import PrepareRequest
 from triton_operator.models.sources import source_of
 from triton_operator.models.survey import check_digest
@@ -64,4 +63,4 @@ def main(environment: MutableMapping[str, str] = os.environ, *, termination_log:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())
