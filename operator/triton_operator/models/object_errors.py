@@ -13,7 +13,7 @@ from triton_operator.models.remote import TransientError
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _CODE = re.compile(r"<Code>\s*([A-Za-z]{1,60})\s*</Code>|\"reason\": *\"([A-Za-z]{1,60})\"")
 _REGION = re.compile(r"<Region>([a-z0-9-]{1,40})</Region>")
-_CERTIFICATE = re.compile(r"invalid peer certificate: (\w+)|InvalidCertificate\((\w+)")
+_CERTIFICATE = re.compile(r"invalid peer certificate: (\w+)|InvalidCertificate\(\s*(\w+)")
 _CONNECTION = re.compile(r"Connection refused|Connection reset|No route to host|Network is unreachable|timed out")
 
 _BAD_KEYS = {

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
-from triton_operator.models.credentials import DIRECTORY, Credentials
+from triton_operator.models.credentials import Credentials
 from triton_operator.models.failure import PrepareError, Reason, report
 from triton_operator.models.request import ENVIRONMENT_VARIABLE, PrepareRequest
 
@@ -21,7 +21,7 @@ def run(
     environment: MutableMapping[str, str],
     *,
     termination_log: Path,
-    credentials: Path = DIRECTORY,
+    credentials: Path,
 ) -> int:
     """Do what the environment asks for.
 
