@@ -13,7 +13,7 @@
 {{- end }}
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
@@ -28,7 +28,7 @@
   verbs: [list]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, delete]
+  verbs: [list, create, delete]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

@@ -1,4 +1,4 @@
-"""How the init container says why a model cannot be prepared: a reason for programs, a message for people.
+"""How the init container and the resolver say why a model cannot be prepared: a reason for programs, words for people.
 
 Not for: Triton's own load errors; the operator reads those from Triton's log.
 """
@@ -17,14 +17,18 @@ TERMINATION_LOG_BYTES = 4096  # what the kubelet keeps
 class Reason(StrEnum):
     """Why a model cannot be prepared. The operator copies the value into the service's status."""
 
+    ACCESS_DENIED = "AccessDenied"
     BAD_CONFIG = "BadConfig"
+    BAD_CREDENTIALS = "BadCredentials"
     BAD_LAYOUT = "BadLayout"
     BAD_REQUEST = "BadRequest"
     INTERNAL_ERROR = "InternalError"
     NO_SPACE = "NoSpace"
     NOT_FOUND = "NotFound"
     NO_VERSIONS = "NoVersions"
+    SOURCE_CHANGED = "SourceChanged"
     STORAGE_ERROR = "StorageError"
+    UNREACHABLE = "Unreachable"
     UNREADABLE = "Unreadable"
 
 
@@ -98,7 +102,12 @@ def report(error: PrepareError, *, termination_log: Path) -> None:
     """
     line = termination_message(error)
     print(line, file=sys.stderr, flush=True)
-    with suppress(OSError):  # stderr has the same line
-        descriptor = os.open(termination_log, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    write_termination_log(line, termination_log)
+
+
+def write_termination_log(line: str, path: Path) -> None:
+    """Write a line where the kubelet reads it, if it is there: outside a container nobody reads it."""
+    with suppress(OSError):  # the log has the same line
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(line.encode())
