@@ -18,7 +18,16 @@ _TERM: Json = {
 }
 
 FULL: Json = {
-    "model": {"name": "resnet50", "uri": "pvc://models/vision/resnet50", "version": 7},
+    "model": {
+        "name": "resnet50",
+        "uri": "s3://models/vision/resnet50",
+        "version": 7,
+        "credentials": {"secretName": "models"},
+        "dependencies": [
+            {"name": "preprocess", "uri": "pvc://models/preprocess", "version": 2, "instanceKind": "KIND_CPU"}
+        ],
+        "scratch": {"size": "50Gi", "storageClassName": "fast"},
+    },
     "runtime": {
         "image": "registry.example.com:5000/tritonserver@sha256:0f",
         "imagePullPolicy": "IfNotPresent",

@@ -92,10 +92,27 @@ SAMPLES = [
     ),
     Sample(
         "model.uri",
-        "uri must be configmap://NAME or pvc://CLAIM/path",
+        "uri must be s3://BUCKET/path, gs://BUCKET/path",
         model(
             "uri",
-            "s3://bucket/model",
+            "s3://",
+            "s3:///model",
+            "s3://b",
+            "s3://bucket/mo del",
+            "s3://bucket/m?versionId=3",
+            "s3://key:secret@bucket/m",
+            "gs://bucket\\m",
+            "az://account",
+            "az://Account/models/m",
+            "ftp://host/m",
+            "file:///etc/passwd",
+            "https://host",
+            "https://user:word@host/m",
+            "https://host/m.tar?token=x",
+            "https://host/m.tar#sha256=abc",
+            "hf://org/repo",
+            "hf://org/repo@main",
+            "hf://org/repo/m@0123456789abcdef0123456789abcdef01234567",
             "/etc/passwd",
             "pvc://",
             "pvc:///models",
@@ -116,19 +133,86 @@ SAMPLES = [
             "configmap://" + "a" * 254,
             "CONFIGMAP://a",
         ),
-        model("uri", "configmap://a", "configmap://a.b-c.d", "pvc://a", "pvc://a/", "pvc://a/b/c-1/d_e.f/"),
+        model(
+            "uri",
+            "configmap://a",
+            "configmap://a.b-c.d",
+            "pvc://a",
+            "pvc://a/",
+            "pvc://a/b/c-1/d_e.f/",
+            "s3://bucket",
+            "s3://bucket/models/resnet50/",
+            "gs://bucket/mod\u00e8le,1+2=3",
+            "az://account1/models/m",
+            "https://models.example.com:8443/m/",
+            "http://models/m.tar.gz",
+            "https://host/m.zip#sha256=" + "0" * 64,
+            "hf://org/repo@" + "0" * 40,
+            "hf://repo@" + "a" * 40 + "/models/m",
+        ),
     ),
-    Sample("model.uri", "a configmap:// uri is configmap://NAME", model("uri", "configmap://a/b", "configmap://a/")),
+    Sample(
+        "model",
+        "credentials open remote sources",
+        [{"model": {"credentials": {"secretName": "a"}}}],
+        [
+            {"model": {"uri": "s3://bucket/m", "credentials": {"secretName": "a"}}},
+            {
+                "model": {
+                    "credentials": {"secretName": "a"},
+                    "dependencies": [{"name": "b", "uri": "https://host/b.zip"}],
+                }
+            },
+        ],
+    ),
+    Sample(
+        "model",
+        "a model cannot depend on itself",
+        [{"model": {"uri": "pvc://a/m", "dependencies": [{"name": "add"}]}}],
+        [{"model": {"uri": "pvc://a/m", "dependencies": [{"name": "b"}]}}],
+    ),
+    Sample(
+        "model",
+        "nothing lies beside model.uri",
+        [
+            {"model": {"uri": uri, "dependencies": [{"name": "b"}]}}
+            for uri in (
+                "configmap://a",
+                "pvc://a",
+                "pvc://a/",
+                "s3://bucket",
+                "az://account1/models",
+                "https://host/m.zip",
+            )
+        ],
+        [
+            {"model": {"uri": uri, "dependencies": [{"name": "b"}]}}
+            for uri in (
+                "pvc://a/m",
+                "s3://bucket/m/",
+                "az://account1/models/m",
+                "https://host/m",
+                f"hf://a/b@{'0' * 40}/m",
+            )
+        ]
+        + [{"model": {"uri": "configmap://a", "dependencies": [{"name": "b", "uri": "configmap://b"}]}}],
+    ),
+    Sample(
+        "model.scratch",
+        "scratch.storageClassName makes a volume",
+        [{"model": {"scratch": {"storageClassName": "fast"}}}],
+        [{"model": {"scratch": {"storageClassName": "fast", "size": "1Gi"}}}, {"model": {"scratch": {"size": "1Gi"}}}],
+    ),
     Sample(
         "model.uri",
-        "the path of a pvc:// uri must not hold '.' or '..'",
-        model("uri", "pvc://a/../b", "pvc://a/b/..", "pvc://a/./b", "pvc://a/b/../../../etc"),
+        "the path of uri must not hold '.' or '..'",
+        model("uri", "s3://bucket/../b", "pvc://a/../b", "pvc://a/b/..", "pvc://a/./b", "pvc://a/b/../../../etc"),
         model("uri", "pvc://a/..b/...", "pvc://a/b..c"),
     ),
     Sample(
         "model.uri",
-        "the path of a pvc:// uri must not hold an empty part",
-        model("uri", "pvc://a//b", "pvc://a/b//"),
+        "the path of uri must not hold an empty part",
+        model("uri", "pvc://a//b", "pvc://a/b//", "s3://bucket//b"),
     ),
     Sample(
         "runtime.resources",
@@ -549,9 +633,12 @@ SAMPLES = [
     ),
     Sample(
         "runtime.volumes[0].name",
-        "volume names models, source, shm and tmp are the operator's",
-        runtime("volumes", *([{"name": name, "emptyDir": {}}] for name in ("models", "source", "shm", "tmp"))),
-        runtime("volumes", [{"name": "models2", "emptyDir": {}}]),
+        "volume names models, shm, tmp, credentials and source-* are the operator's",
+        runtime(
+            "volumes",
+            *([{"name": name, "emptyDir": {}}] for name in ("models", "source-0", "shm", "tmp", "credentials")),
+        ),
+        runtime("volumes", *([{"name": name, "emptyDir": {}}] for name in ("models2", "source"))),
     ),
     Sample(
         "runtime.volumes[0].name",

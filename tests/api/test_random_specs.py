@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.resolved import resolved
 from triton_operator.api.gpu_settings import GpuProfile, GpuSettings
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
@@ -40,7 +41,7 @@ def test_every_spec_within_the_bounds_is_read_whole_and_rendered(spec: Json) -> 
 
     written = read.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, mode="json")
     assert written == spec
-    revision = render("sample", read, SETTINGS, number=1)
+    revision = render("sample", read, SETTINGS, resolved(read), number=1)
     assert json.loads(json.dumps(revision.template)) == revision.template
 
 
@@ -52,9 +53,15 @@ def test_what_admission_takes_makes_a_deployment_that_the_api_server_takes(serve
     assert taken.code == 201, taken.body
 
     read = InferenceServiceSpec.model_validate(taken.body["spec"])
-    revision = render("sample", read, SETTINGS, number=1)
+    revision = render("sample", read, SETTINGS, resolved(read), number=1)
     built = deployment(
-        OWNER, revision.name, template=revision.template, replicas=read.replicas, progress_deadline_seconds=1500
+        OWNER,
+        revision.name,
+        template=revision.template,
+        replicas=read.replicas,
+        progress_deadline_seconds=1500,
+        restarted=None,
+        surge=True,
     )
 
     answer = dry_run(server, built, "deployments")
@@ -78,11 +85,18 @@ def test_the_largest_spec_makes_children_that_can_be_stored(server: ApiServer, o
     body = inference_service(largest(), name="sample", namespace=own_namespace)
     taken = server.ask("POST", services_path(own_namespace), body=body, fieldManager="tests")
     assert taken.code == 201, taken.body
-    revision = render("sample", InferenceServiceSpec.model_validate(taken.body["spec"]), SETTINGS, number=1)
+    read = InferenceServiceSpec.model_validate(taken.body["spec"])
+    revision = render("sample", read, SETTINGS, resolved(read), number=1)
     owner = Owner(name="sample", namespace=own_namespace, uid=OWNER.uid)
     children = {
         "deployments": deployment(
-            owner, revision.name, template=revision.template, replicas=0, progress_deadline_seconds=1500
+            owner,
+            revision.name,
+            template=revision.template,
+            replicas=0,
+            progress_deadline_seconds=1500,
+            restarted=None,
+            surge=True,
         ),
         "controllerrevisions": controller_revision(owner, revision.name, number=1, data=to_data(revision)),
     }

@@ -17,9 +17,9 @@ APPLIED = {"get", "list", "watch", "create", "patch", "delete"}
 USED: dict[tuple[Kind, str], set[str]] = {
     (names.INFERENCE_SERVICE, ""): {"list", "watch"},
     (names.INFERENCE_SERVICE, "/status"): {"patch"},
-    (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update"},
+    (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update", "patch", "delete"},
     **{(kind, ""): APPLIED for kind in names.CHILD_KINDS if kind != names.CONFIG_MAP},
-    (names.POD, ""): {"list", "delete"},
+    (names.POD, ""): {"list", "create", "delete"},
     (names.POD, "/log"): {"get"},
     (names.POD_EVENT, ""): {"list"},
     (names.ENDPOINT_SLICE, ""): {"list"},

@@ -12,6 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.resolution import sources_of
 from triton_operator.resources.placement import Placement
 from triton_operator.resources.pod import ADMIN_KEY, pod_template
 
@@ -35,7 +36,13 @@ def server(tritonserver: Callable[..., Any], tmp_path: Path) -> Any:
     (repository / "m" / "1" / "model.py").write_text(MODEL)
     (repository / "m" / "config.pbtxt").write_text(CONFIG)
     spec = InferenceServiceSpec.model_validate({"model": {"name": "m", "uri": "configmap://m", "version": 1}})
-    template = pod_template(spec, Settings(prepareImage="operator:1"), labels={}, placement=Placement())
+    template = pod_template(
+        spec,
+        Settings(prepareImage="operator:1"),
+        labels={},
+        placement=Placement(),
+        sources=sources_of(spec, None),
+    )
     program, *arguments = template["spec"]["containers"][0]["args"]
     assert program == "tritonserver"
     placed = ("--model-repository", "--http-port", "--grpc-port", "--metrics-port")  # where the test puts them

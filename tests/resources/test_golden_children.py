@@ -8,6 +8,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 import yaml
 
+from tests.resolved import resolved
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.revision import render, to_data
@@ -25,7 +26,7 @@ EVERY_SPEC = [pytest.param(name, id=name) for name in SPECS]
 
 def children_of(name: str) -> list[Json]:
     spec = InferenceServiceSpec.model_validate(SPECS[name])
-    revision = render(OWNER.name, spec, SETTINGS, number=1)
+    revision = render(OWNER.name, spec, SETTINGS, resolved(spec), number=1)
     data = to_data(revision)
     assert data.pop("template") == revision.template  # it stands in the Deployment below
     return [
@@ -33,7 +34,13 @@ def children_of(name: str) -> list[Json]:
         children.stable_service(OWNER, (revision.name,)),
         children.headless_service(OWNER, (revision.name, "vision-other")),
         children.deployment(
-            OWNER, revision.name, template=revision.template, replicas=3, progress_deadline_seconds=2100
+            OWNER,
+            revision.name,
+            template=revision.template,
+            replicas=3,
+            progress_deadline_seconds=2100,
+            restarted=None,
+            surge=True,
         ),
         children.revision_service(OWNER, revision.name),
         children.budget(OWNER, revision.name),

@@ -8,6 +8,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 import yaml
 
+from tests.resolved import resolved
 from triton_operator.api.gpu_settings import GpuSettings
 from triton_operator.api.names import CONTAINER_TRITON
 from triton_operator.api.settings import Settings
@@ -94,7 +95,7 @@ def rendered(profile: str, spec: Json) -> Json:
     model = {"name": "resnet50", "uri": "pvc://models", "version": 7}
     settings = Settings(prepareImage="operator:1", gpu=GpuSettings.model_validate(PROFILES[profile]))
     read = InferenceServiceSpec.model_validate({"model": model} | spec)
-    return render(OWNER.name, read, settings, number=1).template
+    return render(OWNER.name, read, settings, resolved(read), number=1).template
 
 
 def becomes(profile: str, spec: Json) -> Json:
@@ -131,7 +132,13 @@ def test_placements_are_as_the_golden_files_show_them(profile: str) -> None:
 def test_what_is_placed_is_what_kubernetes_takes(profile: str, spec: Json) -> None:
     if "refused" not in becomes(profile, spec):
         body = deployment(
-            OWNER, "vision-a", template=rendered(profile, spec), replicas=1, progress_deadline_seconds=1500
+            OWNER,
+            "vision-a",
+            template=rendered(profile, spec),
+            replicas=1,
+            progress_deadline_seconds=1500,
+            restarted=None,
+            surge=True,
         )
         kubernetes_validate.validate(body, "1.34", strict=True)
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.resolved import resolved
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION, LABEL_SERVICE
 from triton_operator.api.runtime import OWNED_FLAGS
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.placement import place
 from triton_operator.core.providers import profile_of
+from triton_operator.core.resolution import sources_of
 from triton_operator.resources import pod
 from triton_operator.resources.labels import revision_labels
 from triton_operator.resources.pod import pod_template
@@ -29,7 +31,8 @@ EVERY_SPEC = [pytest.param(spec, id=name) for name, spec in SPECS.items()]
 def template_of(spec: Json) -> Json:
     labels = revision_labels("vision", "vision-abc")
     read = InferenceServiceSpec.model_validate(spec)
-    return pod_template(read, SETTINGS, labels=labels, placement=place(read, profile_of(SETTINGS.gpu)))
+    placement = place(read, profile_of(SETTINGS.gpu))
+    return pod_template(read, SETTINGS, labels=labels, placement=placement, sources=sources_of(read, resolved(read)))
 
 
 def triton(template: Json) -> Json:

@@ -19,6 +19,7 @@ from benchmarks.api_server import ApiServer, api_server
 from benchmarks.nodes import NODE, add_nodes, simulated
 from benchmarks.waiting import TookTooLong, until
 from cluster.provider import api_tools
+from tests.resolved import resolved
 from triton_operator.api.gpu_settings import GpuSettings
 from triton_operator.api.names import DEPLOYMENT, POD, Kind
 from triton_operator.api.settings import Settings
@@ -154,13 +155,15 @@ class Scheduler:
         model = {"name": "resnet50", "uri": "configmap://resnet50", "version": 7}
         read = InferenceServiceSpec.model_validate({"model": model} | spec)
         everything = Settings(prepareImage="operator:1", gpu=GpuSettings.model_validate(settings))
-        revision = render("vision", read, everything, number=1)
+        revision = render("vision", read, everything, resolved(read), number=1)
         body = deployment(
             Owner("vision", namespace, "none"),
             revision.name,
             template=revision.template,
             replicas=replicas,
             progress_deadline_seconds=1500,
+            restarted=None,
+            surge=True,
         )
         del body["metadata"]["ownerReferences"]  # there is no such owner
         await self._api.apply(body)

@@ -15,6 +15,7 @@ from cluster.permissions import Permission
 from tests.api.crd_tree import nodes
 from tests.api.full_spec import EVERY
 from tests.api.test_random_specs import EVERY_LABEL
+from tests.resolved import resolved
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
@@ -176,7 +177,7 @@ async def test_pods_with_every_field_in_use_are_admitted_by_restricted_pod_secur
             "gpu": {"provider": "custom", "profile": EVERY_LABEL},
         }
     )
-    template = render("s", spec, settings, number=1).template
+    template = render("s", spec, settings, resolved(spec), number=1).template
     for other in ("priorityClassName", "runtimeClassName"):  # they would have to exist
         template["spec"].pop(other, None)
     template["spec"]["serviceAccountName"] = "models"
@@ -197,7 +198,7 @@ async def test_a_planted_revision_is_run_but_pod_security_judges_its_pods(site: 
     settings = Settings.model_validate({"prepareImage": "prepare:1", "tritonImage": "triton:1"})
     body["spec"]["runtime"]["env"].append({"name": "LATER", "value": "x"})
     spec = InferenceServiceSpec.model_validate(body["spec"] | {"suspend": False})
-    revision = render("victim", spec, settings, number=7)
+    revision = render("victim", spec, settings, resolved(spec), number=7)
     revision.template["spec"]["hostNetwork"] = True
     owner = {"apiVersion": names.API_VERSION, "kind": "InferenceService", "controller": True, "name": "victim"}
     labels = {names.LABEL_MANAGED_BY: names.OPERATOR, names.LABEL_SERVICE: "victim"}
@@ -205,7 +206,7 @@ async def test_a_planted_revision_is_run_but_pod_security_judges_its_pods(site: 
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": {
-            "name": revision_name("victim", spec),
+            "name": revision_name("victim", spec, resolved(spec)),
             "namespace": here,
             "labels": labels,
             "ownerReferences": [owner | {"uid": made["metadata"]["uid"]}],

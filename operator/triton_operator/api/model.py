@@ -45,9 +45,8 @@ ModelUri = Annotated[
             cel(
                 f"self.matches({literal(_URI_PATTERN)}) && self.split('/')[2].size() <= 253",
                 "uri must be s3://BUCKET/path, gs://BUCKET/path, az://ACCOUNT/CONTAINER/path, https://HOST/path,"
-                " hf://ORGANISATION/REPOSITORY@COMMIT/path with all 40 digits of the commit, pvc://CLAIM/path or"
-                " configmap://NAME, without user, query, spaces and '\\\\'; the path of a claim is of letters, digits,"
-                " '.', '_', '-' and '/'",
+                " hf://ORG/REPO@COMMIT/path with 40 digits of COMMIT, pvc://CLAIM/path (letters, digits, '._-/')"
+                " or configmap://NAME, without user, query and spaces",
             ),
             cel(
                 f"!{_PATH}.split('/').exists(part, part in ['.', '..'])",
