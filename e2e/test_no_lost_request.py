@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from benchmarks.load.report import HEAD
+from benchmarks.load.report import HEAD, told
 from benchmarks.report import table
 from cluster import provider
 from diary import Diary
 from stories import Json, Namespace, model, service
 
 # Requests per second by kind of client; five connections each.
-RATES = {"grpc": 25, "grpc-balancing": 15, "http-reopening": 25, "http": 25}
+RATES = {"grpc": 20, "grpc-balancing": 20, "http-reopening": 20, "http-aging": 20, "http": 20}
 # Who loses none. A plain HTTP client that does not open a dead connection anew may lose what it sends as it dies.
-PROMISED = ("grpc", "http-reopening")
-STEADY = 100  # requests of each kind of client, before anything happens
+PROMISED = ("grpc", "grpc-balancing", "http-reopening", "http-aging")
+STEADY = 300  # requests of each kind of client, before anything happens
 SETTLED = 25  # … between two things that happen
 
 # Slow enough that there is always a request in flight, and it says which pod has answered.
@@ -80,7 +80,7 @@ def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_
 
     found = diary.stop()
     with capsys.disabled():
-        print(f"\n{table(HEAD, found.rows(diary.phases))}")
+        print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
     totals = {client: found.sum(client) for client in RATES}
     assert [gap for phase in diary.phases for gap in found.gaps(phase)] == []
     for client, total in totals.items():

@@ -8,14 +8,25 @@ import asyncio
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import aiohttp
 import numpy as np
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
+Json = dict[str, Any]
+
 HTTP_PORT, GRPC_PORT = 8000, 8001
+SERVICE = "inference.GRPCInferenceService"
+# What a Triton says that has stopped: that nobody listens there, or that the model is not found any more.
+RETRY = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND"],
+}
 RESET = "reset"
 """The kind of a failure in which the connection ended before any byte of an answer."""
 
@@ -70,12 +81,8 @@ class HttpClient:
 
     def __init__(self, host: str, model: str) -> None:
         """Prepare; the first request connects."""
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(), trace_configs=[tracing]
-        )
         self._url = f"http://{host}:{HTTP_PORT}/v2/models/{model}/infer"
+        self._session = _session()
 
     async def infer(self, value: float, *, timeout_seconds: float) -> Answer:
         """Ask once; raises Failed."""
@@ -122,14 +129,45 @@ class ReopeningHttpClient(HttpClient):
     reopens = True
 
 
+class AgingHttpClient(HttpClient):
+    """The same as the plain one, but its connections are left for new ones at an age of 15 s."""
+
+    age_seconds = 15.0
+
+    def __init__(self, host: str, model: str) -> None:
+        """Prepare; the first request connects."""
+        super().__init__(host, model)
+        self._made = asyncio.get_running_loop().time()
+        self._left: list[aiohttp.ClientSession] = []  # with a request in flight perhaps
+
+    async def infer(self, value: float, *, timeout_seconds: float) -> Answer:
+        """Ask once; raises Failed."""
+        now = asyncio.get_running_loop().time()
+        if now - self._made > self.age_seconds:
+            for session in self._left:  # a request lasts less than that
+                await session.close()
+            self._left, self._session, self._made = [self._session], _session(), now
+        return await super().infer(value, timeout_seconds=timeout_seconds)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        for session in (*self._left, self._session):
+            await session.close()
+
+
 class GrpcClient:
     """gRPC by tritonclient, on a channel that shares no connection with others."""
 
     policy = "pick_first"
+    settings: ClassVar[Json] = {}
 
     def __init__(self, host: str, model: str) -> None:
         """Prepare; the first request connects."""
-        arguments = [("grpc.use_local_subchannel_pool", 1), ("grpc.lb_policy_name", self.policy)]
+        arguments = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.lb_policy_name", self.policy),
+            ("grpc.service_config", json.dumps(self.settings)),
+        ]
         self._client = triton.InferenceServerClient(f"{host}:{GRPC_PORT}", channel_args=arguments)
         self._model = model
 
@@ -152,18 +190,28 @@ class GrpcClient:
 
 
 class BalancingGrpcClient(GrpcClient):
-    """gRPC that has a connection to each address of the name and takes them in turn."""
+    """gRPC that has a connection to each address of the name, takes them in turn, and asks another when one refuses."""
 
     policy = "round_robin"
+    settings: ClassVar[Json] = {"methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": RETRY}]}
 
 
 KINDS: dict[str, type[HttpClient] | type[GrpcClient]] = {
     "grpc": GrpcClient,
     "grpc-balancing": BalancingGrpcClient,
     "http": HttpClient,
+    "http-aging": AgingHttpClient,
     "http-reopening": ReopeningHttpClient,
 }
 """The clients by what they are called on the command line."""
+
+
+def _session() -> aiohttp.ClientSession:
+    """Connections of their own, that know whether they were used before."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(_note_reuse)
+    connector = aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(), trace_configs=[tracing])
 
 
 async def _note_reuse(_: Any, context: Any, __: Any) -> None:

@@ -43,6 +43,14 @@ class Second:
     buckets: Counter[int] = field(default_factory=Counter)
     in_flight: int = 0
 
+    def add(self, other: "Second") -> None:
+        """Count another's requests as well."""
+        self.outcomes.update(other.outcomes)
+        self.versions.update(other.versions)
+        self.pods.update(other.pods)
+        self.reopened += other.reopened
+        self.buckets.update(other.buckets)
+
     def told(self) -> Json:
         """All but what is in flight, as JSON."""
         return {

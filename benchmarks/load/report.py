@@ -57,11 +57,7 @@ class Report:
         total = Second()
         for (number, kind), second in self.seconds.items():
             if kind == client and (phase is None or int(phase.begin) <= number <= phase.end - 1):
-                total.outcomes.update(second.outcomes)
-                total.versions.update(second.versions)
-                total.pods.update(second.pods)
-                total.buckets.update(second.buckets)
-                total.reopened += second.reopened
+                total.add(second)
         return total
 
     def gaps(self, phase: Phase) -> list[tuple[int, str]]:
@@ -104,13 +100,15 @@ def read(lines: Iterable[str]) -> Report:
         if "failure" in body:
             failures.append(Failure(**body["failure"]))
             continue
-        seconds[body["second"], body["client"]] = Second(
+        second = Second(
             outcomes=Counter(body["outcomes"]),
             versions=Counter(body["versions"]),
             pods=Counter(body["pods"]),
             reopened=body["reopened"],
             buckets=Counter({int(number): count for number, count in body["buckets"].items()}),
         )
+        # A request that was sent late may come after the rest of its second was told.
+        seconds.setdefault((body["second"], body["client"]), Second()).add(second)
     return Report(seconds, tuple(failures))
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from benchmarks.load import clients
-from benchmarks.load.clients import Failed, HttpClient, ReopeningHttpClient
+from benchmarks.load.clients import AgingHttpClient, Failed, HttpClient, ReopeningHttpClient
 
 HALF = b"{"
 BODY = {"model_version": "3", "outputs": [{"name": "Y", "data": [7.0]}, {"name": "POD", "data": ["adder-x"]}]}
@@ -90,6 +90,16 @@ async def test_a_reopening_client_sends_it_again_on_a_new_connection(monkeypatch
         await client.close()
     assert found.reopened == 1
     assert came == [(1, 1), (1, 2), (2, 1)]
+
+
+async def test_an_aging_client_leaves_a_connection_before_it_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AgingHttpClient, "age_seconds", 0)
+    async with server(monkeypatch, answers=dies_when_used_again) as came:
+        client = AgingHttpClient("127.0.0.1", "adder")
+        for value in (1, 2, 3):
+            await client.infer(value, timeout_seconds=5)
+        await client.close()
+    assert came == [(1, 1), (2, 1), (3, 1)]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,11 @@ def test_a_phase_has_the_seconds_that_began_in_it_and_gaps_are_found() -> None:
     assert found.gaps(phase) == [(12, "http")]
 
 
+def test_a_second_that_is_told_in_two_parts_is_added_up() -> None:
+    found = report.read([second(10, outcomes={"answered": 5}), second(10, outcomes={"answered": 1, "reset": 1})])
+    assert found.sum("http").outcomes == {"answered": 6, "reset": 1}
+
+
 def test_a_line_of_the_table_tells_failures_by_kind_and_percentiles() -> None:
     buckets = {histogram.bucket(10.0): 98, histogram.bucket(500.0): 2}
     found = report.read([second(10, outcomes={"answered": 100, "reset": 2, "timeout": 1}, buckets=buckets)])
