@@ -5,7 +5,7 @@ Not for: what the users do meanwhile; that is `benchmarks.every_write`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -71,14 +71,17 @@ class Gate:
         if request.method not in _READS and "/leases" not in request.path:
             self.writes.append(f"{request.method} {request.path}")
             number = len(self.writes)
-        async with self._session.request(request.method, url, headers=headers, data=body) as answer:
+        async with self._session.request(
+            request.method, url, headers=headers, data=body or None, skip_auto_headers={"Content-Type", "User-Agent"}
+        ) as answer:
             if number in self.victims:
                 await answer.read()
                 await self._kill()
             told = {name: value for name, value in answer.headers.items() if name.lower() not in _OWN}
             response = web.StreamResponse(status=answer.status, headers=told)
-            await response.prepare(request)
-            async for data in answer.content.iter_any():
-                await response.write(data)
-            await response.write_eof()
+            with suppress(ConnectionResetError):  # nobody is there any more to hear the answer
+                await response.prepare(request)
+                async for data in answer.content.iter_any():
+                    await response.write(data)
+                await response.write_eof()
             return response
