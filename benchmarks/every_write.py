@@ -106,10 +106,14 @@ class Life:
     async def _keep_alive(self, replica: Replica) -> None:
         """Start it again whenever it was killed."""
         while True:
-            if not replica.is_running:
-                await self.api.delete(names.LEASE, SYSTEM, names.OPERATOR)  # nobody else waits for it to run out
-                replica.start()
+            await self.revive(replica)
             await asyncio.sleep(0.02)
+
+    async def revive(self, replica: Replica) -> None:
+        """Start the operator if it was killed."""
+        if not replica.is_running:
+            await self.api.delete(names.LEASE, SYSTEM, names.OPERATOR)  # nobody else waits for it to run out
+            replica.start()
 
     async def _rest(self, wishes: dict[str, Wish]) -> list[str]:
         told: list[str] = []
@@ -174,6 +178,9 @@ async def _one(
         async with before.replicas(1, **settings, log={"format": "text", "level": "info"}) as (replica,):
             try:
                 told = await life.live(replica)
+                gate.victims = ()
+                await life.revive(replica)
+                await replica.leads()
                 await replica.stop()
                 told += warnings(replica)
             except (Ended, TookTooLong) as error:

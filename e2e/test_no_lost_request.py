@@ -64,7 +64,7 @@ def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_
         diary.kill_operator()  # the old version is on its way out
         settle(namespace, diary, version=3)
     with diary.phase("back to version 2"):
-        namespace.apply(of_version(2))
+        undo(namespace)
         settle(namespace, diary, version=2)
     with diary.phase("2 replicas to 4, to 1, to 4"):
         for replicas in (4, 1, 4):
@@ -98,6 +98,11 @@ def of_version(version: int) -> Json:
     """The service: two replicas, all of which may be replaced at once."""
     rollout = {"maxSurgeGPUs": 2}
     return service("adder", uri=f"configmap://v{version}", version=version, replicas=2, gpus=1, rollout=rollout)
+
+
+def undo(namespace: Namespace) -> None:
+    """Go back from version 3 to 2, by the spec that asked for it."""
+    namespace.apply(of_version(2))
 
 
 def settle(namespace: Namespace, diary: Diary, *, version: int) -> None:
