@@ -144,9 +144,10 @@ class AgingHttpClient(HttpClient):
         """Ask once; raises Failed."""
         now = asyncio.get_running_loop().time()
         if now - self._made > self.age_seconds:
-            for session in self._left:  # a request lasts less than that
+            # All at once: while a session is closed, another request may come here.
+            stale, self._left, self._session, self._made = self._left, [self._session], _session(), now
+            for session in stale:  # a request lasts less than that
                 await session.close()
-            self._left, self._session, self._made = [self._session], _session(), now
         return await super().infer(value, timeout_seconds=timeout_seconds)
 
     async def close(self) -> None:

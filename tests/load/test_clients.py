@@ -3,6 +3,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from benchmarks.load import clients
@@ -100,6 +101,22 @@ async def test_an_aging_client_leaves_a_connection_before_it_dies(monkeypatch: p
             await client.infer(value, timeout_seconds=5)
         await client.close()
     assert came == [(1, 1), (2, 1), (3, 1)]
+
+
+async def test_an_aging_client_that_is_asked_by_several_at_once_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[aiohttp.ClientSession] = []
+    new = clients._session
+    monkeypatch.setattr(clients, "_session", lambda: made.append(new()) or made[-1])
+    monkeypatch.setattr(AgingHttpClient, "age_seconds", 0)
+    async with server(monkeypatch, answers=lambda _, __: answer()):
+        client = AgingHttpClient("127.0.0.1", "adder")
+        for _ in range(3):
+            await asyncio.gather(*(client.infer(1, timeout_seconds=5) for _ in range(5)), return_exceptions=True)
+        await client.close()
+    assert len(made) > 5
+    assert all(session.closed for session in made)
 
 
 @pytest.mark.parametrize(
