@@ -67,7 +67,9 @@ class Report:
 
     def rows(self, phases: Sequence[Phase]) -> list[tuple[str, ...]]:
         """Write the lines of a table with `HEAD`: each phase with each kind of client, and the whole run."""
-        rows = [self._row(phase, client) for phase in phases for client in self.clients]
+        rows = [
+            self._row(phase, client) for phase in phases if int(phase.end) > int(phase.begin) for client in self.clients
+        ]
         whole = Phase("all", phases[0].begin, phases[-1].end)
         return rows + [self._row(whole, client) for client in self.clients]
 
