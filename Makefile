@@ -11,6 +11,7 @@ CRD := crds/inferenceservices.serving.triton-operator.dev.yaml
 # What runs against a cluster gets its KUBECONFIG and the pinned tools from the cluster's own environment.
 IN_CLUSTER := eval "$$($(BIN)/python -m cluster env)" &&
 MINUTES ?= 60
+PASSES ?= 5
 SERVICES ?= 1000
 IDLE_SECONDS ?= 600
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
@@ -81,8 +82,10 @@ e2e: cluster  ## Live through the stories of a user on a whole cluster
 	@$(IN_CLUSTER) $(BIN)/pytest -q e2e
 
 .PHONY: soak
-soak: $(READY)  ## Repeat for MINUTES (60) what one pass cannot show; prints what to commit to docs/soak.md
+soak: cluster  ## Repeat what one pass cannot show: histories for MINUTES (60), kills at every write, PASSES (5) under load
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+	@$(BIN)/python -m benchmarks.every_write
+	@$(IN_CLUSTER) for pass in $$(seq $(PASSES)); do $(BIN)/pytest -q e2e/test_no_lost_request.py; done
 
 .PHONY: bench
 bench: $(READY)  ## Measure the operator with SERVICES (1000); prints what to commit to docs/benchmarks.md

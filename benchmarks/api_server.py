@@ -93,9 +93,12 @@ class ApiServer:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Api]:
         """Connect as the administrator."""
-        trusted = ssl.create_default_context(cafile=str(self.certificate))
-        async with Api.connect(self.url, token=self.administrator, trusted=trusted) as api:
+        async with Api.connect(self.url, token=self.administrator, trusted=self.trusted()) as api:
             yield api
+
+    def trusted(self) -> ssl.SSLContext:
+        """Trust the server's certificate."""
+        return ssl.create_default_context(cafile=str(self.certificate))
 
     def writes(self, *, since: int = 0) -> list[Json]:
         """Read the operator's writes, its Lease excepted.

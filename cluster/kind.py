@@ -130,6 +130,16 @@ class KindCluster:
         self.engine.run("start", node)
         self._wait(HEALED_PATIENCE_SECONDS)
 
+    def kill(self, *, node: str, container: str) -> None:
+        """End a container's first process as a crash does: SIGKILL, without a word before.
+
+        Args:
+            node: Where it runs.
+            container: Its id, as the pod's status has it.
+        """
+        identity = container.removeprefix("containerd://")
+        self.engine.run("exec", node, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal", "SIGKILL", identity)
+
     def audit(self, *, since: datetime) -> list[Request] | None:
         """What the operator asked of the API server, oldest first.
 

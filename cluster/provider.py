@@ -68,6 +68,15 @@ class Cluster(Protocol):
         """Start a node again that was lost."""
         ...
 
+    def kill(self, *, node: str, container: str) -> None:
+        """End a container's first process as a crash does: SIGKILL, without a word before.
+
+        Args:
+            node: Where it runs.
+            container: Its id, as the pod's status has it.
+        """
+        ...
+
     def audit(self, *, since: datetime) -> list[Request] | None:
         """What the operator asked of the API server, oldest first; None where nobody notes that.
 
@@ -119,6 +128,10 @@ class GivenCluster:
 
     def bring_back(self, node: str) -> None:
         """Nothing: no node was lost."""
+
+    def kill(self, *, node: str, container: str) -> None:
+        """Refused: nobody lets us onto a given cluster's nodes."""
+        raise ClusterError(f"{container} runs on {node}, a node of a given cluster: only there could it be killed")
 
     def audit(self, *, since: datetime) -> list[Request] | None:
         """None: how a given cluster's API server is set up is not ours to say."""

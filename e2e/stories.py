@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.load import manifests
 from cluster.processes import CommandFailed, run
 from cluster.provider import Cluster
 from demo.__main__ import image_values
@@ -16,9 +17,10 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "triton-operator"
-CALLER = Path(__file__).parent / "caller.py"
 SYSTEM = "triton-operator-system"
 SECONDS = 120  # pods are ready in 10 s here; a story that needs this long has failed
+
+SLEEP = "import time; time.sleep(86400)"
 
 GOOD = """
 import numpy as np
@@ -120,30 +122,7 @@ class Namespace:
 
     def start_caller(self, image: str) -> None:
         """Start a pod from which services are called through their DNS names, as an application does."""
-        self.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "caller"},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "terminationGracePeriodSeconds": 0,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 1000,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [
-                        {
-                            "name": "caller",
-                            "image": image,
-                            "command": ["python", "-c", "import time; time.sleep(86400)"],
-                            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                        }
-                    ],
-                },
-            }
-        )
+        self.apply(manifests.program(), manifests.pod("caller", image, ["python", "-c", SLEEP]))
         self.kubectl("wait", "pod/caller", "--for=condition=Ready", "--timeout=60s")
 
     def reach(self, service: str, **order: Any) -> None:
@@ -151,10 +130,10 @@ class Namespace:
         self.until(lambda: not self.call(service, **order)["failures"], seconds=15)
 
     def call(self, service: str, **order: Any) -> Json:
-        """Call a service from inside the cluster, over HTTP and gRPC; see caller.py."""
+        """Call a service from inside the cluster, over HTTP and gRPC; see benchmarks/load/call.py."""
         host = f"{service}.{order.pop('namespace', self.name)}.svc.cluster.local"
-        words = ("exec", "-i", "caller", "--", "python", "-", json.dumps({"host": host} | order))
-        answer: Json = json.loads(self.kubectl(*words, stdin=CALLER.read_bytes()))
+        words = ("exec", "caller", "--", "python", "-m", "load.call", json.dumps({"host": host} | order))
+        answer: Json = json.loads(self.kubectl(*words))
         return answer
 
 

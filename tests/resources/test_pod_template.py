@@ -231,7 +231,7 @@ def test_the_log_level_becomes_tritons_switches(level: str, flags: tuple[str, ..
 
 
 def test_the_order_of_shutdown_stands_in_constants_that_fit_each_other() -> None:
-    assert pod.GRPC_CONNECTION_AGE_MILLISECONDS * 1.1 < pod.PRE_STOP_SECONDS * 1000
+    assert pod.GRPC_CONNECTION_AGE_MILLISECONDS * 1.1 / 1000 + pod.PROXY_SECONDS < pod.PRE_STOP_SECONDS
     assert pod.PRE_STOP_SECONDS + pod.EXIT_TIMEOUT_SECONDS < pod.GRACE_SECONDS
     assert pod.PRE_STOP_SECONDS + pod.SHORT_EXIT_TIMEOUT_SECONDS < pod.SHORT_GRACE_SECONDS <= 25
 
