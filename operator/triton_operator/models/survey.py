@@ -81,6 +81,7 @@ def check_digest(model: ModelRequest, survey: Survey) -> None:
 
 
 REMEDY = (
-    "Put the former files back, or take the new ones by annotating the service with triton-operator.dev/refresh;"
+    "Put the former files back, or take the new ones by annotating the service with"
+    " serving.triton-operator.dev/refresh=REVISION/ID;"
     " a new version directory for new files avoids this."
 )
