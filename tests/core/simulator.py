@@ -337,7 +337,7 @@ class Cluster:
         if self.status != plan.status:
             self.writes += 1
             self.status = json.loads(json.dumps(plan.status))
-            self.told += plan.announcements
+        self.told += plan.announcements
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
