@@ -123,7 +123,7 @@ class Fetch:
                 try:
                     with unchanged(self._remote, part.file):
                         async for piece in pieces(self._remote, part.file, start=offset, end=part.end):
-                            await asyncio.to_thread(_write, target, piece, offset)
+                            _write(target, piece, offset)  # a copy in memory: a thread would cost more
                             offset += len(piece)
                             failures = 0
                             self._patience.progress()
