@@ -22,7 +22,7 @@ from benchmarks.installation import SYSTEM, Ended, Installation, Replica, instal
 from benchmarks.invariants import faults, find
 from benchmarks.nodes import add_nodes, simulated
 from benchmarks.report import circumstances, table
-from benchmarks.services import Wish, service
+from benchmarks.services import Wish, make_namespace, service
 from benchmarks.soak import LEASE
 from benchmarks.waiting import TookTooLong, until
 from cluster.processes import ClusterError
@@ -169,7 +169,7 @@ async def _one(
 ) -> int:
     """Live one life, with a kill at some of its writes; returns how many writes the operator made."""
     began, namespace = time.monotonic(), f"life-{tally.lives}"
-    await api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    await make_namespace(api, namespace)
     life = Life(api, namespace)
     settings = {"watch": {"namespaces": [namespace], "selector": ""}, "leaderElection": LEASE}
     async with Gate.before(installed.server, session, life.kill) as gate:

@@ -130,7 +130,10 @@ def _children(found: Found, body: Json, wish: Wish) -> Iterator[str]:
     for budget in found.of(name, "PodDisruptionBudget"):
         if budget["spec"].get("maxUnavailable") != 1:
             yield f"PodDisruptionBudget {budget['metadata']['name']}: {budget['spec']}"
-    yield from _names(found, name, "ConfigMap", {f"{name}-record"})
+    copies = {b["metadata"]["name"] for b in found.of(name, "ConfigMap") if b.get("immutable")}
+    if len(copies) != 1:
+        yield f"{len(copies)} copies of the model's ConfigMap"
+    yield from _names(found, name, "ConfigMap", {f"{name}-record", *copies})
     yield from _revisions(found, name, target, set(deployments), wish)
     yield from _routes(found, name, target, wish)
     pods = [p for p in found.pods if p["metadata"].get("labels", {}).get(names.LABEL_SERVICE) == name]

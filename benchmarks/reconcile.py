@@ -10,12 +10,12 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.api import NAMESPACE, Api
+from benchmarks.api import Api
 from benchmarks.handover import hand_over
 from benchmarks.installation import Ended, Installation, Reading, Replica, installation, interruptible, warnings
 from benchmarks.nodes import add_nodes, simulated
 from benchmarks.report import circumstances, quantile
-from benchmarks.services import Arrivals, Wish, service
+from benchmarks.services import Arrivals, Wish, make_namespace, service
 from benchmarks.sheet import Bar, Sheet, calls, grown, megabytes, verbs
 from benchmarks.waiting import TookTooLong, until
 from cluster.processes import ClusterError
@@ -226,8 +226,7 @@ async def run(count: int, *, idle_seconds: float) -> str:
     interruptible()
     told = circumstances()
     async with installation() as installed, installed.server.connect() as api, simulated(installed.server):
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BENCH}}
-        await api.create(NAMESPACE, body)
+        await make_namespace(api, BENCH)
         await add_nodes(api, NODES, allocatable={"cpu": "1k", "memory": "8Ti"})
         async with Arrivals.watched(api, BENCH) as arrivals:
             bench = Bench(installed, api, arrivals, count)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.api import Api, Refused
+from benchmarks.api import NAMESPACE, Api, Refused
 from cluster.processes import ClusterError
 from triton_operator.api import names
 
@@ -53,6 +53,14 @@ class Wish:
             "replicas": self.replicas,
             "suspend": self.suspend,
         }
+
+
+async def make_namespace(api: Api, name: str) -> None:
+    """Make a namespace, and in it the model that all services are of."""
+    await api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    model = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model", "namespace": name}}
+    files = {"config.pbtxt": 'backend: "python"', "model.py": "pass"}
+    await api.create(names.CONFIG_MAP, model | {"data": files})
 
 
 def service(namespace: str, name: str, wish: Wish) -> Json:

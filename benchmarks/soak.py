@@ -19,7 +19,7 @@ from benchmarks.history import History
 from benchmarks.installation import SYSTEM, Ended, Installation, Replica, installation, interruptible, warnings
 from benchmarks.invariants import faults, find
 from benchmarks.report import circumstances, table
-from benchmarks.services import Kubelet
+from benchmarks.services import Kubelet, make_namespace
 from benchmarks.waiting import TookTooLong, until
 from cluster.processes import ClusterError
 from cluster.progress import console, note
@@ -240,7 +240,7 @@ async def run(*, minutes: float, seed: int, most: int | None) -> Tally:
 
 async def _one(installed: Installation, api: Api, seed: int, tally: Tally) -> None:
     chance, namespace, began = random.Random(seed), f"soak-{seed}", time.monotonic()
-    await api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    await make_namespace(api, namespace)
     count = chance.choice([1, 2])
     history = History(api, namespace, list(SERVICES), chance)
     mark = installed.server.mark()

@@ -164,6 +164,29 @@ def _uris(node: Json, where: str) -> Strategy:
     return st.builds("configmap://{}".format, name) | st.builds("pvc://{}/{}".format, name, path)
 
 
+def _models(node: Json, where: str) -> Strategy:
+    field = {name: _strategy(below, f"{where}.{name}") for name, below in node["properties"].items()}
+    size = st.integers(1, 999).map("{}Gi".format)
+    scratch = st.fixed_dictionaries({"size": size}, optional={"storageClassName": st.just("fast")})
+    dependency = st.fixed_dictionaries(
+        {"name": st.from_regex(r"[a-z]{1,9}", fullmatch=True), "uri": field["uri"]},
+        optional={"version": st.integers(1, 2**53 - 1), "instanceKind": st.sampled_from(["KIND_CPU", "KIND_GPU"])},
+    )
+    apart = st.fixed_dictionaries(
+        {"name": st.from_regex(r"_[A-Za-z0-9_.-]{0,99}", fullmatch=True), "uri": st.just("s3://bucket/models/m")},
+        optional={
+            "version": field["version"],
+            "credentials": st.just({"secretName": "keys"}),
+            "dependencies": st.lists(dependency, max_size=3, unique_by=lambda d: d["name"]),
+            "scratch": scratch,
+        },
+    )
+    plain = st.fixed_dictionaries(
+        {"name": field["name"], "uri": field["uri"]}, optional={"version": field["version"], "scratch": scratch}
+    )
+    return plain | apart
+
+
 def _not_zero(node: Json, where: str) -> Strategy:
     return st.integers(node["minimum"], node["maximum"]).filter(bool)
 
@@ -200,6 +223,7 @@ def _mount_paths(node: Json, where: str) -> Strategy:
 _TERMS = "nodeSelectorTerms[].matchExpressions[]"
 _AFFINITY = "spec.runtime.nodeAffinity"
 _BY_HAND = {
+    "spec.model": _models,
     "spec.model.uri": _uris,
     "spec.gpu": _gpus,
     "spec.gpu.products": _label_values,

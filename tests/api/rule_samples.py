@@ -152,7 +152,7 @@ SAMPLES = [
         ),
     ),
     Sample(
-        "model",
+        "model.credentials",
         "credentials open remote sources",
         [{"model": {"credentials": {"secretName": "a"}}}],
         [
@@ -166,13 +166,13 @@ SAMPLES = [
         ],
     ),
     Sample(
-        "model",
+        "model.dependencies",
         "a model cannot depend on itself",
         [{"model": {"uri": "pvc://a/m", "dependencies": [{"name": "add"}]}}],
         [{"model": {"uri": "pvc://a/m", "dependencies": [{"name": "b"}]}}],
     ),
     Sample(
-        "model",
+        "model.dependencies",
         "nothing lies beside model.uri",
         [
             {"model": {"uri": uri, "dependencies": [{"name": "b"}]}}
@@ -198,7 +198,7 @@ SAMPLES = [
         + [{"model": {"uri": "configmap://a", "dependencies": [{"name": "b", "uri": "configmap://b"}]}}],
     ),
     Sample(
-        "model.scratch",
+        "model.scratch.storageClassName",
         "scratch.storageClassName makes a volume",
         [{"model": {"scratch": {"storageClassName": "fast"}}}],
         [{"model": {"scratch": {"storageClassName": "fast", "size": "1Gi"}}}, {"model": {"scratch": {"size": "1Gi"}}}],

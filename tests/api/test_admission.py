@@ -137,7 +137,7 @@ def test_null_means_left_out(server: ApiServer, spec: Json) -> None:
     [
         pytest.param(None, "spec", id="spec"),
         pytest.param(laid_over(MINIMAL, {"model": None}), "spec.model", id="model"),
-        pytest.param(laid_over(MINIMAL, {"model": {"version": None}}), "spec.model.version", id="version"),
+        pytest.param(laid_over(MINIMAL, {"model": {"uri": None}}), "spec.model.uri", id="uri"),
         pytest.param({}, "spec.model", id="nothing"),
     ],
 )

@@ -184,7 +184,7 @@ class Services:
             found = await self.children(name)
             counts = {kind: len(bodies) for kind, bodies in found.items()}
             wanted = {
-                "ConfigMap": 1,
+                "ConfigMap": 2,  # the record, and the copy of the model
                 "ControllerRevision": revisions,
                 "Deployment": 1,
                 "Service": 3,
@@ -207,7 +207,10 @@ async def _kubectl(*words: str, stdin: str = "") -> str:
 
 
 @pytest.fixture
-def services(kube: Kube, namespace: str, crds: None) -> Services:
+async def services(kube: Kube, namespace: str, crds: None) -> Services:
+    files = {"config.pbtxt": 'backend: "python"', "model.py": "pass"}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model", "namespace": namespace}}
+    await kube.create(body | {"data": files}, kind=names.CONFIG_MAP)
     return Services(kube, namespace)
 
 

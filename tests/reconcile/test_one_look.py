@@ -233,5 +233,5 @@ async def test_a_child_that_vanished_unseen_is_made_again_at_the_second_try(
         with suppress(ApiError):
             await reconciler.reconcile(key)
     again = await services.children("a")
-    assert len(again["ConfigMap"]) == 1
+    assert len(again["ConfigMap"]) == 2
     assert [body["spec"]["replicas"] for body in again["Deployment"]] == [0]
