@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
-from triton_operator.models.request import ENVIRONMENT_VARIABLE, Layout, PrepareRequest
+from triton_operator.models.request import ENVIRONMENT_VARIABLE, Kind, Layout, ModelRequest, PrepareRequest
 
 pytestmark = pytest.mark.contract
 
@@ -76,12 +76,13 @@ def config_map(tmp_path: Path, files: dict[str, str]) -> Path:
     return mount
 
 
-def prepare(source: Path, repository: Path, *, layout: Layout, gpu: bool = False) -> None:
+def prepare(source: Path, repository: Path, *, layout: Layout, kind: Kind | None = None) -> None:
     """Run the init container's program as its container does."""
     uri = "configmap://double" if layout is Layout.FLAT else "pvc://models/vision/double"
-    request = PrepareRequest(
-        model="double", version=7, uri=uri, source=str(source), repository=str(repository), layout=layout, gpu=gpu
+    model = ModelRequest(
+        name="double", version=7, uri=uri, source=str(source), repository=str(repository), layout=layout, kind=kind
     )
+    request = PrepareRequest(repository=str(repository), models=(model,))
     environment = {**os.environ, ENVIRONMENT_VARIABLE: request.to_json()}
     command = [sys.executable, "-m", "triton_operator.models.prepare"]
     subprocess.run(command, env=environment, check=True)
@@ -146,7 +147,7 @@ def test_triton_serves_a_model_copied_from_a_config_map(
 def test_with_gpus_asked_for_triton_refuses_to_fall_back_to_the_cpu(
     tritonserver: Callable[..., object], tmp_path: Path, repository: Path, config: str | None
 ) -> None:
-    prepare(claim(tmp_path, config), repository, layout=Layout.DIRECTORY, gpu=True)
+    prepare(claim(tmp_path, config), repository, layout=Layout.DIRECTORY, kind=Kind.GPU)
 
     with pytest.raises(Exception, match="has kind KIND_GPU but no GPUs are available"):
         tritonserver(repository)
@@ -156,7 +157,7 @@ def test_an_explicit_kind_cpu_is_served_although_gpus_are_asked_for(
     tritonserver: Callable[..., object], tmp_path: Path, repository: Path
 ) -> None:
     source = claim(tmp_path, CONFIG + "instance_group [ { kind: KIND_CPU } ]")
-    prepare(source, repository, layout=Layout.DIRECTORY, gpu=True)
+    prepare(source, repository, layout=Layout.DIRECTORY, kind=Kind.GPU)
 
     assert_serves_version_7(tritonserver(repository))
 

@@ -5,14 +5,15 @@ from hypothesis import strategies as st
 
 from triton_operator.models.config import merge_config
 from triton_operator.models.model_config import ConfigSyntaxError, ModelConfig, parse_model_config
+from triton_operator.models.request import Kind
 
 KIND_AUTO, KIND_GPU = 0, 1
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def merged(text: str, *, gpu: bool = True) -> str:
-    result = merge_config(text.encode(), model="resnet50", version=7, gpu=gpu)
+def merged(text: str, *, kind: Kind | None = Kind.GPU) -> str:
+    result = merge_config(text.encode(), model="resnet50", version=7, kind=kind)
     assert result is not None
     return result.decode()
 
@@ -39,7 +40,7 @@ def merged(text: str, *, gpu: bool = True) -> str:
 def test_a_config_in_which_nothing_must_change_is_the_same_object(text: str) -> None:
     config = text.encode()
 
-    assert merge_config(config, model="resnet50", version=7, gpu=False) is config
+    assert merge_config(config, model="resnet50", version=7, kind=None) is config
 
 
 @pytest.mark.parametrize("kind", ["KIND_CPU", "KIND_GPU", "KIND_MODEL", "KIND_OF_A_NEWER_TRITON", "17"])
@@ -73,7 +74,7 @@ def test_an_ensemble_never_gets_an_instance_group(text: str) -> None:
     ],
 )
 def test_only_the_fields_concerned_are_edited(text: str, expected: str) -> None:
-    assert merged(text, gpu=False) == expected
+    assert merged(text, kind=None) == expected
 
 
 @pytest.mark.parametrize(
@@ -107,15 +108,21 @@ def test_with_gpus_a_kind_left_to_triton_becomes_kind_gpu(text: str, expected: s
     assert merged(text) == expected
 
 
-def test_without_a_config_one_is_written_only_for_gpus() -> None:
-    assert merge_config(None, model="m", version=1, gpu=False) is None
-    assert merge_config(None, model="m", version=1, gpu=True) == b"instance_group [ { kind: KIND_GPU } ]\n"
+@pytest.mark.parametrize("kind", Kind)
+def test_without_a_config_one_is_written_only_for_a_kind(kind: Kind) -> None:
+    assert merge_config(None, model="m", version=1, kind=None) is None
+    expected = f"instance_group [ {{ kind: {kind} }} ]\n"
+    assert merge_config(None, model="m", version=1, kind=kind) == expected.encode()
+
+
+def test_a_kind_left_to_triton_can_become_kind_cpu() -> None:
+    assert merged("instance_group { count: 2 }", kind=Kind.CPU) == "instance_group { kind: KIND_CPU count: 2 }"
 
 
 def test_bytes_in_comments_line_ends_and_fields_of_a_newer_triton_stay() -> None:
     config = b'# caf\xe9\r\nnew_field: <a: [NEW, {b: "\\xff"}]>\r\ninput { data_type: TYPE_FP4 }\r\nname: "a"\r\n'
 
-    result = merge_config(config, model="m", version=1, gpu=False)
+    result = merge_config(config, model="m", version=1, kind=None)
 
     assert result == config.replace(b'"a"', b'"m"')
 
@@ -139,7 +146,7 @@ def test_bytes_in_comments_line_ends_and_fields_of_a_newer_triton_stay() -> None
 )
 def test_a_config_that_protobuf_cannot_read_is_refused_with_the_place(config: bytes, problem: str) -> None:
     with pytest.raises(ConfigSyntaxError, match=problem):
-        merge_config(config, model="m", version=1, gpu=True)
+        merge_config(config, model="m", version=1, kind=Kind.GPU)
 
 
 _SCALARS = {
@@ -230,14 +237,14 @@ def config_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 @unhurried
-@given(config_texts(), st.booleans())
+@given(config_texts(), st.sampled_from([None, *Kind]))
 def test_any_config_keeps_all_that_is_not_ours_and_gets_what_is(
-    text_and_noise: tuple[str, list[str]], gpu: bool
+    text_and_noise: tuple[str, list[str]], kind: Kind | None
 ) -> None:
     text, noise = text_and_noise
     found = parse_model_config(text)
 
-    edited = merged(text, gpu=gpu)
+    edited = merged(text, kind=kind)
 
     result = parse_model_config(edited)
     assert result.name in ("", "resnet50")
@@ -247,10 +254,10 @@ def test_any_config_keeps_all_that_is_not_ours_and_gets_what_is(
     else:
         assert result.version_policy == found.version_policy
     ensemble = found.platform == "ensemble" or found.HasField("ensemble_scheduling")
-    if gpu and not ensemble:
+    if kind and not ensemble:
         assert len(result.instance_group) == max(1, len(found.instance_group))
         for before, after in zip(found.instance_group, result.instance_group, strict=False):
-            assert after.kind == (KIND_GPU if before.kind == KIND_AUTO else before.kind)
+            assert after.kind == (type(before).Kind.Value(kind) if before.kind == KIND_AUTO else before.kind)
             before.kind = after.kind
             assert before == after
     else:
@@ -263,7 +270,7 @@ def test_any_config_keeps_all_that_is_not_ours_and_gets_what_is(
     for piece in noise:
         assert piece in edited[position:]
         position = edited.index(piece, position) + len(piece)
-    assert merged(edited, gpu=gpu) == edited
+    assert merged(edited, kind=kind) == edited
 
 
 @unhurried
@@ -288,7 +295,7 @@ def test_whatever_stands_in_the_file_it_is_merged_or_refused(pieces: list[str]) 
     config = " ".join(pieces).encode(errors="surrogateescape")
 
     try:
-        result = merge_config(config, model="m", version=7, gpu=True)
+        result = merge_config(config, model="m", version=7, kind=Kind.GPU)
     except ConfigSyntaxError:
         return
-    assert merge_config(result, model="m", version=7, gpu=True) == result
+    assert merge_config(result, model="m", version=7, kind=Kind.GPU) == result

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import shutil
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from triton_operator.models.failure import PrepareError, Reason
-from triton_operator.models.place import place
+from triton_operator.models.place import MountedSource
 from triton_operator.models.prepare import main
-from triton_operator.models.request import ENVIRONMENT_VARIABLE, Layout, PrepareRequest
+from triton_operator.models.request import ENVIRONMENT_VARIABLE, Kind, Layout, ModelRequest, PrepareRequest
 from triton_operator.models.storage import storage_failures
 
 
@@ -30,17 +31,17 @@ def volume(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def request_for(volume: Path, path: str = "vision/resnet50", **changes: object) -> PrepareRequest:
+def request_for(volume: Path, path: str = "vision/resnet50", **changes: object) -> ModelRequest:
     values = {
-        "model": "resnet50",
+        "name": "resnet50",
         "version": 7,
         "uri": f"pvc://models/{path}".rstrip("/"),
         "source": str(volume / path),
         "repository": str(volume.parent / "models"),
         "layout": Layout.DIRECTORY,
-        "gpu": False,
+        "kind": None,
     }
-    return PrepareRequest(**(values | changes))
+    return ModelRequest(**(values | changes))
 
 
 def config_map(tmp_path: Path, files: dict[str, str]) -> Path:
@@ -55,14 +56,14 @@ def config_map(tmp_path: Path, files: dict[str, str]) -> Path:
     return mount
 
 
-def flat_request(mount: Path, **changes: object) -> PrepareRequest:
+def flat_request(mount: Path, **changes: object) -> ModelRequest:
     return request_for(
         mount,
         path="",
         uri="configmap://scorer",
         source=str(mount),
         layout=Layout.FLAT,
-        **({"model": "scorer"} | changes),
+        **({"name": "scorer"} | changes),
     )
 
 
@@ -78,7 +79,11 @@ def tree(directory: Path) -> dict[str, str]:
     }
 
 
-def failure(request: PrepareRequest) -> PrepareError:
+def place(model: ModelRequest) -> None:
+    asyncio.run(MountedSource(model).place())
+
+
+def failure(request: ModelRequest) -> PrepareError:
     with pytest.raises(PrepareError) as caught:
         place(request)
     return caught.value
@@ -98,7 +103,7 @@ def test_a_model_directory_is_linked_with_one_version(volume: Path) -> None:
 
 
 def test_a_config_that_must_change_is_written_beside_the_links(volume: Path) -> None:
-    place(request_for(volume, model="classifier", gpu=True))
+    place(request_for(volume, name="classifier", kind=Kind.GPU))
 
     model = volume.parent / "models" / "classifier"
     assert not (model / "config.pbtxt").is_symlink()
@@ -111,16 +116,16 @@ def test_a_config_that_must_change_is_written_beside_the_links(volume: Path) -> 
 def test_the_config_of_an_ensemble_is_linked_although_gpus_are_asked_for(volume: Path) -> None:
     (volume / "vision/resnet50/config.pbtxt").write_text('platform: "ensemble"')
 
-    place(request_for(volume, gpu=True))
+    place(request_for(volume, kind=Kind.GPU))
 
     assert (volume.parent / "models/resnet50/config.pbtxt").is_symlink()
 
 
-@pytest.mark.parametrize(("gpu", "expected"), [(False, None), (True, "instance_group [ { kind: KIND_GPU } ]\n")])
-def test_without_a_config_only_gpus_make_one(volume: Path, gpu: bool, expected: str | None) -> None:
+@pytest.mark.parametrize(("kind", "expected"), [(None, None), (Kind.GPU, "instance_group [ { kind: KIND_GPU } ]\n")])
+def test_without_a_config_only_gpus_make_one(volume: Path, kind: Kind | None, expected: str | None) -> None:
     (volume / "vision/resnet50/config.pbtxt").unlink()
 
-    place(request_for(volume, gpu=gpu))
+    place(request_for(volume, kind=kind))
 
     assert tree(volume.parent / "models" / "resnet50").get("config.pbtxt") == expected
 
@@ -413,11 +418,15 @@ def test_a_full_disk_is_no_space(volume: Path) -> None:
     assert "ephemeral storage" in caught.value.message
 
 
-def run(request: PrepareRequest, termination_log: Path) -> subprocess.CompletedProcess[str]:
+def prepare_request(model: ModelRequest) -> PrepareRequest:
+    return PrepareRequest(repository=model.repository, models=(model,))
+
+
+def run(request: ModelRequest, termination_log: Path) -> subprocess.CompletedProcess[str]:
     """Run the program as the container does."""
     code = "import sys; from pathlib import Path; from triton_operator.models.prepare import main;"
     code += " sys.exit(main(termination_log=Path(sys.argv[1])))"
-    environment = {**os.environ, ENVIRONMENT_VARIABLE: request.to_json()}
+    environment = {**os.environ, ENVIRONMENT_VARIABLE: prepare_request(request).to_json()}
     return subprocess.run(
         [sys.executable, "-c", code, str(termination_log)], env=environment, capture_output=True, text=True, check=False
     )
@@ -453,10 +462,11 @@ def test_a_missing_request_is_reported_and_no_file_is_created(
     assert not (tmp_path / "absent").exists()
 
 
-def test_starting_the_program_imports_neither_grpc_nor_numpy_nor_pydantic() -> None:
+def test_starting_the_program_imports_nothing_heavy() -> None:
+    heavy = {"grpc", "numpy", "pydantic", "kopf", "kubernetes", "obstore", "aiohttp", "huggingface_hub"}
     code = (
-        "import sys, triton_operator.models.prepare;"
-        " sys.exit(','.join(sorted({'grpc', 'numpy', 'pydantic', 'kopf', 'kubernetes'} & sys.modules.keys())))"
+        "import sys, triton_operator.models.prepare, triton_operator.models.resolve;"
+        f" sys.exit(','.join(sorted({heavy} & sys.modules.keys())))"
     )
 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

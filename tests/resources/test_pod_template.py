@@ -168,7 +168,7 @@ def test_a_dollar_in_the_order_of_the_init_container_is_not_expanded() -> None:
     variable = prepare(template_of(spec))["env"][0]["value"]
     assert not re.search(r"(?<!\$)(\$\$)*\$(?!\$)", variable)
     order = json.loads(variable.replace("$$", "$"))
-    assert order["uri"] == "pvc://models/$(HOME)/$PATH"
+    assert order["models"][0]["uri"] == "pvc://models/$(HOME)/$PATH"
 
 
 def test_tolerations_of_the_user_replace_those_of_the_operator() -> None:

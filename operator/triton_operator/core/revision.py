@@ -157,15 +157,17 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
         prepare = next(c for c in pod["initContainers"] if c["name"] == CONTAINER_PREPARE)
         triton = next(c for c in pod["containers"] if c["name"] == CONTAINER_TRITON)
         order = json.loads(next(e["value"] for e in prepare["env"] if e["name"] == ORDER).replace("$$", "$"))
+        model = order["models"][0]
+        gpus = model["kind"] == "KIND_GPU"
         probe = triton["startupProbe"]
         limits = triton["resources"].get("limits", {})
         return Revision(
             name=body["metadata"]["name"],
             number=0,
-            model=str(order["model"]),
-            uri=str(order["uri"]),
-            version=int(order["version"]),
-            gpu_count=max((int(n) for key, n in limits.items() if order["gpu"] and "/" in key), default=0),
+            model=str(model["name"]),
+            uri=str(model["uri"]),
+            version=int(model["version"]),
+            gpu_count=max((int(n) for key, n in limits.items() if gpus and "/" in key), default=0),
             load_timeout_seconds=int(probe["periodSeconds"]) * int(probe["failureThreshold"]),
             template=template,
         )

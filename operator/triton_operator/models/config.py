@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.models.model_config import ConfigSyntaxError, ModelConfig, parse_model_config
+from triton_operator.models.request import Kind
 from triton_operator.models.textformat import Field, ScanError, Value, scan
 
-# Numbers of inference.ModelInstanceGroup.Kind.
-_KIND_AUTO: int = ModelConfig().instance_group.add().kind
-_KIND_GPU: int = type(ModelConfig().instance_group.add()).KIND_GPU
-
-_GPU_GROUP = "instance_group [ { kind: KIND_GPU } ]\n"
+_GROUP = type(ModelConfig().instance_group.add())  # inference.ModelInstanceGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +23,17 @@ class _Edit:
     text: str
 
 
-def merge_config(config: bytes | None, *, model: str, version: int, gpu: bool) -> bytes | None:
+def merge_config(config: bytes | None, *, model: str, version: int, kind: Kind | None) -> bytes | None:
     """Make a config.pbtxt fit for serving one version of a model under a name.
 
-    A name that is there becomes `model`. A `specific` version_policy becomes `version`. With GPUs, instance groups
-    that leave their kind to Triton become KIND_GPU, and a model without groups gets one; an ensemble has none.
+    A name that is there becomes `model`. A `specific` version_policy becomes `version`. Instance groups that
+    leave their kind to Triton become `kind`, and a model without groups gets one; an ensemble has none.
 
     Args:
         config: the file; None where there is none.
         model: name under which the model is served; letters, digits, '_', '.' and '-' only.
         version: the one version that is served.
-        gpu: whether GPUs are asked for.
+        kind: what instance groups become that leave their kind open; None leaves them alone.
 
     Returns:
         The file to use: `config` itself if nothing must change; None if there is none and none is needed.
@@ -45,10 +42,10 @@ def merge_config(config: bytes | None, *, model: str, version: int, gpu: bool) -
         ConfigSyntaxError: `config` is not a text of inference.ModelConfig; the message has line and column.
     """
     if config is None:
-        return _GPU_GROUP.encode() if gpu else None
+        return _new_group(kind).encode() if kind else None
     text = config.decode(errors="surrogateescape")  # a comment may be in any encoding
     found = parse_model_config(text)
-    wanted = wanted_config(found, model=model, version=version, gpu=gpu)
+    wanted = wanted_config(found, model=model, version=version, kind=kind)
     if wanted == found:
         return config
     try:
@@ -62,14 +59,14 @@ def merge_config(config: bytes | None, *, model: str, version: int, gpu: bool) -
     return edited.encode(errors="surrogateescape")
 
 
-def wanted_config(found: Any, *, model: str, version: int, gpu: bool) -> Any:
+def wanted_config(found: Any, *, model: str, version: int, kind: Kind | None) -> Any:
     """Say what a configuration must be, as a message.
 
     Args:
         found: the inference.ModelConfig of the file; not changed.
         model: name under which the model is served.
         version: the one version that is served.
-        gpu: whether GPUs are asked for.
+        kind: what instance groups become that leave their kind open; None leaves them alone.
 
     Returns:
         A new inference.ModelConfig.
@@ -81,12 +78,12 @@ def wanted_config(found: Any, *, model: str, version: int, gpu: bool) -> Any:
     policy = wanted.version_policy
     if policy.HasField("specific") and list(policy.specific.versions) != [version]:
         policy.specific.versions[:] = [version]
-    if gpu and wanted.platform != "ensemble" and not wanted.HasField("ensemble_scheduling"):
+    if kind and wanted.platform != "ensemble" and not wanted.HasField("ensemble_scheduling"):
         if not wanted.instance_group:
             wanted.instance_group.add()
         for group in wanted.instance_group:
-            if group.kind == _KIND_AUTO:
-                group.kind = _KIND_GPU
+            if group.kind == _GROUP.KIND_AUTO:
+                group.kind = _GROUP.Kind.Value(kind)
     return wanted
 
 
@@ -101,24 +98,33 @@ def _edits(text: str, *, found: Any, wanted: Any) -> Iterator[_Edit]:
         yield _Edit(field.start, field.end, f"version_policy {{ specific {{ versions: [ {version} ] }} }}")
     if wanted.instance_group and not found.instance_group:
         line_break = "\n" if text and not text.endswith("\n") else ""
-        yield _Edit(len(text), len(text), line_break + _GPU_GROUP)
+        kind = _name_of(wanted.instance_group[-1].kind)
+        yield _Edit(len(text), len(text), line_break + _new_group(kind))
         return
     groups = [value for field in fields if field.name == "instance_group" for value in field.values]
     if len(groups) != len(found.instance_group):
         raise ScanError("instance_group is not written as a list of messages")
     for group, before, after in zip(groups, found.instance_group, wanted.instance_group, strict=True):
         if before.kind != after.kind:
-            yield _gpu_kind(text, group)
+            yield _with_kind(text, group, kind=_name_of(after.kind))
 
 
-def _gpu_kind(text: str, group: Value) -> _Edit:
+def _name_of(number: int) -> Kind:
+    return Kind(_GROUP.Kind.Name(number))
+
+
+def _new_group(kind: Kind) -> str:
+    return f"instance_group [ {{ kind: {kind.value} }} ]\n"
+
+
+def _with_kind(text: str, group: Value, *, kind: Kind) -> _Edit:
     kinds = [field for field in group.fields() if field.name == "kind"]
     if kinds:
         value = kinds[-1].values[-1]
-        return _Edit(value.start, value.end, "KIND_GPU")
+        return _Edit(value.start, value.end, kind.value)
     behind_bracket = group.start + 1
     space = "" if text[behind_bracket].isspace() else " "
-    return _Edit(behind_bracket, behind_bracket, f" kind: KIND_GPU{space}")
+    return _Edit(behind_bracket, behind_bracket, f" kind: {kind.value}{space}")
 
 
 def _last(fields: tuple[Field, ...], name: str) -> Field:

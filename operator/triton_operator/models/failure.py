@@ -102,7 +102,12 @@ def report(error: PrepareError, *, termination_log: Path) -> None:
     """
     line = termination_message(error)
     print(line, file=sys.stderr, flush=True)
-    with suppress(OSError):  # stderr has the same line
-        descriptor = os.open(termination_log, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    write_termination_log(line, termination_log)
+
+
+def write_termination_log(line: str, path: Path) -> None:
+    """Write a line where the kubelet reads it, if it is there: outside a container nobody reads it."""
+    with suppress(OSError):  # the log has the same line
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(line.encode())

@@ -1,23 +1,58 @@
 """The init container's program: prepare the model repository that Triton serves, or say why that cannot be.
 
-`python -m triton_operator.models.prepare` reads one environment variable (see `models.request`), works without network
-and without a shell, and ends with 0, or with 1 and a termination message of one JSON line.
+`python -m triton_operator.models.prepare` reads one environment variable (see `models.request`), works without a shell,
+and ends with 0, or with 1 and a termination message of one JSON line.
 Not for: being imported by the operator; that writes the request with `models.request`.
 """
 
 import os
-import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from pathlib import Path
 
-from triton_operator.models.failure import TERMINATION_LOG, PrepareError, Reason, report
-from triton_operator.models.place import place
-from triton_operator.models.request import ENVIRONMENT_VARIABLE, PrepareRequest
+from triton_operator.models.credentials import Credentials
+from triton_operator.models.failure import TERMINATION_LOG
+from triton_operator.models.place import remove
+from triton_operator.models.program import end, run
+from triton_operator.models.request import PrepareRequest, bad_request
+from triton_operator.models.sources import source_of
+from triton_operator.models.storage import check_space, storage_failures
+from triton_operator.models.survey import check_digest
+
+# Environment variable: the size limit of the repository's volume in bytes, where it has one.
+VOLUME_BYTES = "TRITON_OPERATOR_VOLUME_BYTES"
 
 
-def main(environment: Mapping[str, str] = os.environ, *, termination_log: Path = TERMINATION_LOG) -> int:
-    """Prepare the model that the environment names.
+async def prepare(request: PrepareRequest, credentials: Credentials, *, volume_bytes: int | None) -> None:
+    """Make the repository. All sources are looked at before the first byte is fetched.
+
+    Args:
+        request: the models.
+        credentials: what the user gave for them.
+        volume_bytes: size limit of the repository's volume; None if it has none but the disk's.
+
+    Raises:
+        PrepareError: it cannot be done.
+    """
+    for model in request.models:
+        if model.version is None:
+            raise bad_request("version must not be null for preparing a model: only the resolver finds the highest one")
+        with storage_failures(model, model.model_directory):
+            remove(model.model_directory)  # of a former attempt; its space counts as free
+    sources = [source_of(model, credentials) for model in request.models]
+    try:
+        for model, source in zip(request.models, sources, strict=True):
+            check_digest(model, await source.survey())
+        check_space(Path(request.repository), sum(source.missing_bytes() for source in sources), limit=volume_bytes)
+        for model, source in zip(request.models, sources, strict=True):
+            await source.place()
+            print(f"Prepared model {model.name}, version {model.version}, from {model.shown}", flush=True)
+    finally:
+        for source in sources:
+            await source.close()
+
+
+def main(environment: MutableMapping[str, str] = os.environ, *, termination_log: Path = TERMINATION_LOG) -> int:
+    """Prepare the models that the environment names.
 
     Args:
         environment: holds the request.
@@ -26,20 +61,13 @@ def main(environment: Mapping[str, str] = os.environ, *, termination_log: Path =
     Returns:
         The exit code: 0 when the repository is ready, 1 after a failure that has been reported.
     """
-    try:
-        request = PrepareRequest.from_json(environment.get(ENVIRONMENT_VARIABLE, ""))
-        place(request)
-    except PrepareError as error:
-        report(error, termination_log=termination_log)
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        message = f"The init container failed unexpectedly ({type(error).__name__}); its log has the trace: report it."
-        report(PrepareError(Reason.INTERNAL_ERROR, message), termination_log=termination_log)
-        return 1
-    print(f"Prepared model {request.model}, version {request.version}, from {request.uri}", flush=True)
-    return 0
+    limit = environment.get(VOLUME_BYTES, "")
+
+    async def program(request: PrepareRequest, credentials: Credentials) -> None:
+        await prepare(request, credentials, volume_bytes=int(limit) if limit.isdecimal() else None)
+
+    return run(program, environment, termination_log=termination_log)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -82,7 +82,7 @@ class Tree(Protocol):
 class Remote(Tree, Protocol):
     """A source that is fetched."""
 
-    def read(self, file: SourceFile, *, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, file: SourceFile, *, start: int, end: int) -> AsyncIterator[bytes | memoryview]:
         """Read a range of a file in pieces; memory holds a few MiB of it at most.
 
         Args:

@@ -1,218 +1,256 @@
-"""Looking at a source: is it the model directory that the request means, and if not, which one would be.
+"""Judging a source by its names: is it the model directory that the request means, and if not, which one would be.
 
-Everything here only reads. Not for: making the model repository; that is `models.place`.
+Whatever it is, a volume or a remote, it is a `Tree` here. Not for: reading or fetching its files.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 
-from triton_operator.models.failure import PrepareError, Reason, escaped, quoted
-from triton_operator.models.model_config import parse_model_config
-from triton_operator.models.request import Layout, PrepareRequest
-from triton_operator.models.storage import storage_failures, within_volume
+from triton_operator.models.failure import PrepareError, Reason, quoted
+from triton_operator.models.model_config import ConfigSyntaxError, parse_model_config
+from triton_operator.models.remote import Names, Tree, joined, uri_of
+from triton_operator.models.request import Layout, ModelRequest
 
 CONFIG = "config.pbtxt"
 MAX_CONFIG_BYTES = 4 * 2**20
 
 _VERSION = re.compile(r"[1-9][0-9]*")  # Triton passes over directories whose name begins with 0
-_KUBELET_PREFIX = ".."  # ..data and ..2026_…: how the kubelet swaps the files of a ConfigMap; no key begins so
 _SHOWN = 5
 _RIGHT = f"uri must be the model directory, which holds {CONFIG} and the version directories"
+# What is wrong with a neighbour is none of our business.
+_HIDDEN = {Reason.ACCESS_DENIED, Reason.BAD_LAYOUT, Reason.UNREADABLE}
 
 
-def entries(request: PrepareRequest) -> tuple[Path, ...]:
-    """List what the source holds, once it is clear that it is what the request means.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model directory that is what the request means.
+
+    Attributes:
+        version: the one to serve.
+        names: what lies directly in the model directory.
+    """
+
+    version: int
+    names: Names
+
+    @property
+    def other_versions(self) -> frozenset[str]:
+        """Names of the directories that are not served."""
+        numbers = {name for name in self.names.directories if name.isascii() and name.isdigit()}
+        return frozenset(numbers - {str(self.version)})
+
+
+async def find(model: ModelRequest, tree: Tree) -> Found:
+    """Look at a source.
 
     Args:
-        request: the model that is prepared.
+        model: what is wanted; without a version the highest one.
+        tree: the source.
 
     Returns:
-        The paths of all entries in order of name, without the kubelet's own.
+        The model directory, once it is clear that it is what the request means.
 
     Raises:
-        PrepareError: NotFound, BadLayout, NoVersions, Unreadable or StorageError, saying what would be right.
+        PrepareError: NotFound, BadLayout or NoVersions, saying what would be right; or what the source raises.
     """
-    source = request.path
-    within_volume(request, source)
-    with storage_failures(request, source):
-        if not source.exists():
-            raise _not_found(request)
-        if not source.is_dir():
-            raise PrepareError(
-                Reason.BAD_LAYOUT, f"{request.uri} is a file. {_RIGHT}: perhaps {_uri(request, source.parent)}."
-            )
-        found = _listed(source)
-        if request.layout is Layout.FLAT:
-            _check_flat(request, found)
-        else:
-            _check_directory(request, found)
-    return found
+    names = await tree.names(tree.path)
+    if names is None:
+        raise await _not_found(model, tree)
+    if model.layout is Layout.FLAT:
+        _check_flat(model, names)
+        return Found(model.version or 1, names)
+    versions = versions_of(names)
+    version = model.version if model.version is not None else max(versions, default=None)
+    if version is None or version not in versions:
+        raise await _wrong_directory(model, tree, names)
+    return Found(version, names)
 
 
-def read_config(request: PrepareRequest) -> bytes | None:
-    """Read config.pbtxt of the source.
+def check_config_size(model: ModelRequest, size: int) -> None:
+    """Make sure that config.pbtxt is not something else.
 
     Args:
-        request: the model that is prepared.
-
-    Returns:
-        The file, or None if there is none.
+        model: the model.
+        size: bytes of its config.pbtxt.
 
     Raises:
-        PrepareError: BadConfig if it is no file or too large; BadLayout, Unreadable or StorageError.
+        PrepareError: BadConfig: it is too large.
     """
-    path = request.path / CONFIG
-    resolved = within_volume(request, path)
-    with storage_failures(request, path):
-        if not path.is_symlink() and not path.exists():
-            return None
-        if not resolved.is_file():
-            raise PrepareError(
-                Reason.BAD_CONFIG, f"{CONFIG} of {request.uri} is not a file, or a link to none: put a file there."
-            )
-        with resolved.open("rb") as stream:
-            config = stream.read(MAX_CONFIG_BYTES + 1)
-    if len(config) > MAX_CONFIG_BYTES:
+    if size > MAX_CONFIG_BYTES:
         raise PrepareError(
             Reason.BAD_CONFIG,
-            f"{CONFIG} of {request.uri} is larger than {MAX_CONFIG_BYTES // 2**20} MiB: it must be a model's"
+            f"{CONFIG} of {model.shown} is larger than {MAX_CONFIG_BYTES // 2**20} MiB: it must be a model's"
             " configuration in protobuf's text format.",
         )
-    return config
 
 
-def check_program(request: PrepareRequest, config: bytes) -> None:
+async def check_program(model: ModelRequest, tree: Tree, *, version: int, config: bytes | None) -> None:
     """Make sure that a model of the Python backend has its program: without it that backend hangs instead of failing.
 
     Args:
-        request: the model that is prepared.
-        config: its config.pbtxt, which can be read.
+        model: the model that is prepared.
+        tree: its source.
+        version: the version to serve.
+        config: its config.pbtxt, if there is one.
 
     Raises:
-        PrepareError: BadLayout, naming the file that is missing.
+        PrepareError: BadLayout, naming the file that is missing; BadConfig.
     """
-    settings = parse_model_config(config.decode(errors="surrogateescape"))
+    if config is None:
+        return
+    try:
+        settings = parse_model_config(config.decode(errors="surrogateescape"))
+    except ConfigSyntaxError as error:
+        raise bad_config(model, error) from error
     if settings.backend != "python":
         return
-    name = settings.default_model_filename or "model.py"
-    directory = request.path if request.layout is Layout.FLAT else request.path / str(request.version)
-    with storage_failures(request, directory):
-        if not (directory / name).is_file():
-            where = request.uri if request.layout is Layout.FLAT else _uri(request, directory)
-            raise PrepareError(
-                Reason.BAD_LAYOUT,
-                f'{where} has no {quoted(name)}, which backend: "python" loads; it holds'
-                f" {_names(_listed(directory))}. Add it, or name another file by default_model_filename in {CONFIG}.",
-            )
-
-
-def _listed(directory: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in directory.iterdir() if not path.name.startswith(_KUBELET_PREFIX)))
-
-
-def _check_flat(request: PrepareRequest, found: tuple[Path, ...]) -> None:
-    for path in found:
-        if not path.is_file():
-            raise PrepareError(
-                Reason.BAD_LAYOUT,
-                f"{request.uri} holds {quoted(path.name)}, which is not a file: only {CONFIG} and the files of one"
-                " version can stand there.",
-            )
-    if all(path.name == CONFIG for path in found):
-        what = f"only {CONFIG}" if found else "nothing"
+    program = settings.default_model_filename or "model.py"
+    directory = tree.path if model.layout is Layout.FLAT else joined(tree.path, str(version))
+    above, _, name = joined(directory, posixpath.normpath(program)).rpartition("/")
+    names = await tree.names(above)
+    if names is None or name not in names.files:
         raise PrepareError(
             Reason.BAD_LAYOUT,
-            f"{request.uri} holds {what} and no file of the model. Add the model's files as further keys, for example:"
+            f'{uri_of(tree, directory)} has no {quoted(program)}, which backend: "python" loads; it holds'
+            f" {_shown(await tree.names(directory))}. Add it, or name another file by default_model_filename in"
+            f" {CONFIG}.",
+        )
+
+
+def bad_config(model: ModelRequest, error: ConfigSyntaxError) -> PrepareError:
+    """Say that a config.pbtxt cannot be read."""
+    return PrepareError(
+        Reason.BAD_CONFIG,
+        f"{CONFIG} of {model.shown} cannot be read: {error}. Correct it; its fields are those of"
+        " inference.ModelConfig in Triton's model_config.proto.",
+    )
+
+
+def versions_of(names: Names) -> list[int]:
+    """The versions that Triton would see, in order."""
+    return sorted(int(name) for name in names.directories if _is_version(name))
+
+
+def _check_flat(model: ModelRequest, names: Names) -> None:
+    for name in names.directories:
+        raise PrepareError(
+            Reason.BAD_LAYOUT,
+            f"{model.uri} holds {quoted(name)}, which is not a file: only {CONFIG} and the files of one version can"
+            " stand there.",
+        )
+    if not set(names.files) - {CONFIG}:
+        what = f"only {CONFIG}" if names else "nothing"
+        raise PrepareError(
+            Reason.BAD_LAYOUT,
+            f"{model.uri} holds {what} and no file of the model. Add the model's files as further keys, for example:"
             " kubectl create configmap NAME --from-file=config.pbtxt --from-file=model.py",
         )
 
 
-def _check_directory(request: PrepareRequest, found: tuple[Path, ...]) -> None:
-    wanted = request.path / str(request.version)
-    if wanted in found and wanted.is_dir():
-        return
-    versions = _versions(found)
-    if versions or any(path.name == CONFIG for path in found):
-        raise _no_such_version(request, found, versions)
-    models = _models_below(request, found)
-    if _is_version_directory(request, found) and not models:
-        raise PrepareError(
+async def _wrong_directory(model: ModelRequest, tree: Tree, names: Names) -> PrepareError:
+    if versions_of(names) or CONFIG in names.files:
+        return _no_such_version(model, names)
+    models = await _models_below(model, tree, names)
+    above, _, last = tree.path.rpartition("/")
+    if not models and await _is_version_directory(model, tree, names):
+        return PrepareError(
             Reason.BAD_LAYOUT,
-            f"{request.uri} is a version directory. {_RIGHT}: set spec.model.uri to"
-            f" {_uri(request, request.path.parent)} and spec.model.version to {request.path.name}.",
+            f"{model.shown} is a version directory. {_RIGHT}: set spec.model.uri to {uri_of(tree, above)} and"
+            f" spec.model.version to {last}.",
         )
     if models:
-        shown = [_uri(request, path) for path in models[:_SHOWN]]
+        shown = [uri_of(tree, path) for path in models[:_SHOWN]]
         more = f" and {len(models) - _SHOWN} more" if len(models) > _SHOWN else ""
-        sure = len(models) == 1 or models[0].name == request.model
+        sure = len(models) == 1 or posixpath.basename(models[0]) == model.name
         advice = f"set spec.model.uri to {shown[0]}" if sure else "set spec.model.uri to one of them"
-        raise PrepareError(
+        return PrepareError(
             Reason.BAD_LAYOUT,
-            f"{request.uri} is a model repository, not a model directory; it holds {', '.join(shown)}{more}."
+            f"{model.shown} is a model repository, not a model directory; it holds {', '.join(shown)}{more}."
             f" {_RIGHT}: {advice}.",
         )
-    raise PrepareError(
+    return PrepareError(
         Reason.BAD_LAYOUT,
-        f"{request.uri} holds neither {CONFIG} nor version directories; it holds {_names(found)}. {_RIGHT}: put the"
-        f" model's files into {_uri(request, wanted)}.",
+        f"{model.shown} holds neither {CONFIG} nor version directories; it holds {_shown(names)}. {_RIGHT}: put the"
+        f" model's files into {uri_of(tree, joined(tree.path, str(model.version or 1)))}.",
     )
 
 
-def _no_such_version(request: PrepareRequest, found: tuple[Path, ...], versions: list[int]) -> PrepareError:
-    name = str(request.version)
+def _no_such_version(model: ModelRequest, names: Names) -> PrepareError:
+    versions = versions_of(names)
     exist = f"there are {_numbers(versions)}" if versions else "there is no version directory"
-    remedy = f"Set spec.model.version to one that exists, or put the files of version {name} there."
-    for path in found:
-        if path.name == name:
-            exist, remedy = f"{name} is not a directory", f"Put the model's files into a directory named {name}."
-        elif path.name.lstrip("0") == name and path.is_dir():
-            exist = f"{path.name} is there, but Triton passes over version directories that begin with 0"
-            remedy = f"Rename it to {name}."
-    return PrepareError(Reason.NO_VERSIONS, f"{request.uri} has no version {name}: {exist}. {remedy}")
-
-
-def _not_found(request: PrepareRequest) -> PrepareError:
-    nearest = request.path
-    while nearest != request.volume and not nearest.is_dir():
-        nearest = nearest.parent
-    if nearest == request.path or not nearest.is_dir():
+    if model.version is None:
         return PrepareError(
-            Reason.NOT_FOUND,
-            f"{request.uri} does not exist: nothing is mounted at {request.volume}. Correct spec.model.uri.",
+            Reason.NO_VERSIONS,
+            f"{model.shown} has no version: {exist}. Put the model's files into a directory named 1.",
         )
-    missing = request.path.relative_to(nearest).parts[0]
+    name = str(model.version)
+    remedy = f"Set spec.model.version to one that exists, or put the files of version {name} there."
+    if name in names.files:
+        exist, remedy = f"{name} is not a directory", f"Put the model's files into a directory named {name}."
+    for other in names.directories:
+        if other.lstrip("0") == name:
+            exist = f"{other} is there, but Triton passes over version directories that begin with 0"
+            remedy = f"Rename it to {name}."
+    return PrepareError(Reason.NO_VERSIONS, f"{model.shown} has no version {name}: {exist}. {remedy}")
+
+
+async def _not_found(model: ModelRequest, tree: Tree) -> PrepareError:
+    missing, nearest, names = tree.path, tree.path, None
+    while names is None and nearest:
+        nearest, _, missing = nearest.rpartition("/")
+        names = await _glance(tree, nearest)
+    if not tree.path or names is None:
+        if model.source is not None:
+            return PrepareError(
+                Reason.NOT_FOUND,
+                f"{model.uri} does not exist: nothing is mounted at {model.volume}. Correct spec.model.uri.",
+            )
+        return PrepareError(
+            Reason.NOT_FOUND, f"{model.shown} does not exist: {tree.root} holds nothing. Correct spec.model.uri."
+        )
+    if missing in names.files and joined(nearest, missing) == tree.path:
+        return PrepareError(Reason.BAD_LAYOUT, f"{model.shown} is a file. {_RIGHT}: perhaps {uri_of(tree, nearest)}.")
     return PrepareError(
         Reason.NOT_FOUND,
-        f"{request.uri} does not exist: {_uri(request, nearest)} has no {quoted(missing)}; it holds"
-        f" {_names(_listed(nearest))}. Correct spec.model.uri, or put the model there.",
+        f"{model.shown} does not exist: {uri_of(tree, nearest)} has no {quoted(missing)}; it holds {_shown(names)}."
+        " Correct spec.model.uri, or put the model there.",
     )
 
 
-def _is_version_directory(request: PrepareRequest, found: tuple[Path, ...]) -> bool:
-    parent = request.path.parent
-    if request.path == request.volume or not _is_version(request.path.name):
+async def _is_version_directory(model: ModelRequest, tree: Tree, names: Names) -> bool:
+    above, _, last = tree.path.rpartition("/")
+    if not tree.path or not _is_version(last):
         return False
-    return parent.name == request.model or (parent / CONFIG).is_file() or any(path.is_file() for path in found)
+    if posixpath.basename(above) == model.name or names.files:
+        return True
+    beside = await _glance(tree, above)
+    return beside is not None and CONFIG in beside.files
 
 
-def _models_below(request: PrepareRequest, found: tuple[Path, ...]) -> list[Path]:
+async def _models_below(model: ModelRequest, tree: Tree, names: Names) -> list[str]:
     models = []
-    for path in found:
-        try:
-            if path.is_dir() and ((path / CONFIG).is_file() or _versions(_listed(path))):
-                models.append(path)
-        except PermissionError:  # a neighbour that is none of our business
-            continue
-    return sorted(models, key=lambda path: (path.name != request.model, path.name))
+    for name in sorted(names.directories, key=lambda name: (name != model.name, name)):
+        path = joined(tree.path, name)
+        found = await _glance(tree, path)
+        if found is not None and (CONFIG in found.files or versions_of(found)):
+            models.append(path)
+    return models
+
+
+async def _glance(tree: Tree, directory: str) -> Names | None:
+    """Look at a directory that is not the one that was asked for; it may be hidden from us."""
+    try:
+        return await tree.names(directory)
+    except PrepareError as error:
+        if error.reason in _HIDDEN:
+            return None
+        raise
 
 
 def _is_version(name: str) -> bool:
     return _VERSION.fullmatch(name) is not None and int(name) < 2**63
-
-
-def _versions(found: Iterable[Path]) -> list[int]:
-    return sorted(int(path.name) for path in found if _is_version(path.name) and path.is_dir())
 
 
 def _numbers(versions: list[int]) -> str:
@@ -220,16 +258,10 @@ def _numbers(versions: list[int]) -> str:
     return shown if len(versions) <= 2 * _SHOWN else f"{len(versions)}, the highest of them {shown}"
 
 
-def _names(found: tuple[Path, ...]) -> str:
-    if not found:
+def _shown(names: Names | None) -> str:
+    if not names:
         return "nothing"
-    shown = ", ".join(quoted(path.name) for path in found[:_SHOWN])
-    return shown if len(found) <= _SHOWN else f"{shown} and {len(found) - _SHOWN} more"
-
-
-def _uri(request: PrepareRequest, path: Path) -> str:
-    """The uri by which a user would name a path of the volume."""
-    scheme, _, after = request.uri.partition("://")
-    root = f"{scheme}://{after.partition('/')[0]}"
-    below = path.relative_to(request.volume).as_posix()
-    return root if below == "." else f"{root}/{escaped(below)}"
+    everything: Iterable[str] = sorted((*names.directories, *names.files))
+    shown = [quoted(name) for name in everything]
+    listed = ", ".join(shown[:_SHOWN])
+    return listed if len(shown) <= _SHOWN else f"{listed} and {len(shown) - _SHOWN} more"

@@ -105,13 +105,18 @@ def pod_template(
 def _prepare(spec: InferenceServiceSpec, settings: Settings) -> Json:
     model = spec.model
     order = {
-        "model": model.name,
-        "version": model.version,
-        "uri": model.uri,
-        "source": _source_path(model),
         "repository": MODELS,
-        "layout": "flat" if model.uri.startswith("configmap://") else "directory",
-        "gpu": spec.gpu.count > 0,
+        "models": [
+            {
+                "name": model.name,
+                "version": model.version,
+                "uri": model.uri,
+                "source": _source_path(model),
+                "layout": "flat" if model.uri.startswith("configmap://") else "directory",
+                "kind": "KIND_GPU" if spec.gpu.count else None,
+                "digest": None,
+            }
+        ],
     }
     return {
         "name": CONTAINER_PREPARE,
