@@ -63,6 +63,7 @@ unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
 contract: $(READY)  ## Test against real software on loopback: Triton
 	@echo "==> Contract tests"
 	@$(BIN)/python -c '$(HAS_LIBPYTHON)' || { apt-get update -q && apt-get install -qy "libpython$$($(BIN)/python -c '$(VERSION)')"; }
+	@test -x /usr/sbin/nginx -a -x /usr/sbin/apache2 || { apt-get update -q && apt-get install -qy --no-install-recommends nginx-light apache2-bin; }
 	@$(BIN)/pytest -q -m contract
 
 .PHONY: cluster

@@ -91,11 +91,11 @@ class Web:
             PrepareError: AccessDenied and others; StorageError if the server does not say the size.
         """
         async with self.ask("HEAD", url) as response:
-            if response.status < 300:
+            if response.status < 300 and "Content-Length" in response.headers:  # Apache has none for empty files
                 return _answer(url, response)
             if response.status in _GONE:
                 return None
-            if response.status not in _NO_HEAD:
+            if response.status >= 300 and response.status not in _NO_HEAD:
                 raise self.refusal(response, url)
         async with self.ask("GET", url, Range="bytes=0-0") as response:
             if response.status < 300 or response.status == 416:
@@ -119,10 +119,7 @@ class Web:
             TransientError: another try may help.
             PrepareError: another try will not help.
         """
-        headers = {"Range": f"bytes={start}-{end - 1}"}
-        if tag is not None and tag.startswith('"'):  # a weak ETag never matches
-            headers["If_Match"] = tag
-        async with self.ask("GET", url, **headers) as response:
+        async with self.ask("GET", url, Range=f"bytes={start}-{end - 1}") as response:
             if response.status in _GONE | {412, 416}:
                 raise ChangedError
             if response.status not in (200, 206):
@@ -253,7 +250,8 @@ def _answer(url: URL, response: aiohttp.ClientResponse, *, size: int | None = No
             Reason.STORAGE_ERROR,
             f"{shown(url)} has no size: its server sends no Content-Length. Serve it as a plain file.",
         )
-    tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    # Apache's ETag of a new file is weak, and becomes strong within seconds.
+    tag = response.headers.get("ETag", "").removeprefix("W/") or response.headers.get("Last-Modified")
     return Answer(size, tag or None, ranged)
 
 
