@@ -21,7 +21,7 @@ HAS_LIBPYTHON := import ctypes.util, pathlib, sys, sysconfig as s; \
 
 .PHONY: help
 help:  ## List the tasks
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements-dev.lock pyproject.toml
 	@echo "==> Virtual environment $(VENV)"
@@ -60,9 +60,10 @@ unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
 	@$(BIN)/pytest -q -m "not contract and not cluster"
 
 .PHONY: contract
-contract: $(READY)  ## Test against real software on loopback: Triton
+contract: $(READY)  ## Test against real software on loopback: Triton, object stores
 	@echo "==> Contract tests"
 	@$(BIN)/python -c '$(HAS_LIBPYTHON)' || { apt-get update -q && apt-get install -qy "libpython$$($(BIN)/python -c '$(VERSION)')"; }
+	@command -v npm openssl >/dev/null || { apt-get update -q && apt-get install -qy nodejs npm openssl; }
 	@test -x /usr/sbin/nginx -a -x /usr/sbin/apache2 || { apt-get update -q && apt-get install -qy --no-install-recommends nginx-light apache2-bin; }
 	@$(BIN)/pytest -q -m contract
 
@@ -87,6 +88,10 @@ soak: $(READY)  ## Repeat for MINUTES (60) what one pass cannot show; prints wha
 .PHONY: bench
 bench: $(READY)  ## Measure the operator with SERVICES (1000); prints what to commit to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.reconcile --services $(SERVICES) --idle-seconds $(IDLE_SECONDS)
+
+.PHONY: bench-fetch
+bench-fetch: $(READY)  ## Measure how fast models are fetched from an S3 server; for docs/benchmarks.md, too
+	@$(BIN)/python -m benchmarks.fetch
 
 .PHONY: crds
 crds: $(READY)  ## Generate the CRD and what the chart has of it

@@ -47,6 +47,12 @@ NODE_TOOLS = (
     Tool("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", 30),
     Tool("coredns", "coredns", "github.com/coredns/coredns", 190),
 )
+# What models are fetched from in the contract tests, and with in the benchmark beside us.
+SOURCE_TOOLS = (
+    Tool("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", 150),
+    Tool("fake-gcs-server", "fake-gcs-server", "github.com/fsouza/fake-gcs-server", 180),
+)
+RCLONE = Tool("rclone", "rclone", ".", 180)
 
 
 def kubernetes_version() -> str:

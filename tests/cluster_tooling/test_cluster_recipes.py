@@ -131,7 +131,9 @@ def test_kubernetes_tools_know_their_version() -> None:
     assert "gitMinor=34" in flags
 
 
-@pytest.mark.parametrize("tool", [*tools.HOST_TOOLS, *tools.API_TOOLS, *tools.NODE_TOOLS], ids=lambda tool: tool.name)
+@pytest.mark.parametrize(
+    "tool", [*tools.HOST_TOOLS, *tools.API_TOOLS, *tools.NODE_TOOLS, *tools.SOURCE_TOOLS], ids=lambda tool: tool.name
+)
 def test_every_tool_is_pinned_by_its_module(tool: tools.Tool) -> None:
     assert tool.package in (tools.HERE / tool.module / "go.mod").read_text()
     assert (tools.HERE / tool.module / "go.sum").exists()

@@ -16,6 +16,8 @@ DIRECTORY = Path("/credentials")
 CERTIFICATES = "ca.crt"
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
+# Where distributions keep the roots that OpenSSL reads one by one from a directory.
+_SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _MAX_BYTES = 2**20  # of one key; a Secret cannot hold more
 
 
@@ -104,9 +106,10 @@ class Credentials:
             return
         bundle = os.memfd_create("certificates", 0)
         with os.fdopen(os.dup(bundle), "wb") as stream:
-            system = ssl.get_default_verify_paths().cafile
-            if system:
-                stream.write(Path(system).read_bytes() + b"\n")
+            for system in (ssl.get_default_verify_paths().cafile, *_SYSTEM_ROOTS):
+                if system and Path(system).is_file():
+                    stream.write(Path(system).read_bytes() + b"\n")
+                    break
             stream.write(certificates.encode())
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             environment[name] = f"/proc/{os.getpid()}/fd/{bundle}"

@@ -100,8 +100,8 @@ class Fetch:
             async with asyncio.TaskGroup() as readers:
                 for _ in range(min(READERS, len(self._waiting))):
                     readers.create_task(self._reader())
-        except* PrepareError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
         finally:
             report.cancel()
             with suppress(asyncio.CancelledError):
@@ -126,7 +126,7 @@ class Fetch:
                 try:
                     with unchanged(self._remote, part.file):
                         async for piece in pieces(self._remote, part.file, start=offset, end=part.end):
-                            await asyncio.to_thread(_write, target, piece, offset)
+                            _write(target, piece, offset)  # a copy in memory: a thread would cost more
                             offset += len(piece)
                             failures = 0
                             self._patience.progress()
@@ -201,9 +201,8 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _first(group: BaseExceptionGroup[PrepareError]) -> PrepareError:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, PrepareError)
     return error

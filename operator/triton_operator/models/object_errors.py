@@ -11,9 +11,9 @@ from triton_operator.models.object_access import Bucket
 from triton_operator.models.remote import TransientError
 
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
-_CODE = re.compile(r"<Code>\s*([A-Za-z]{1,60})\s*</Code>|\"reason\": *\"([A-Za-z]{1,60})\"")
+_CODE = re.compile(r"<Code>\s*([A-Za-z]{1,60})\s*</Code>")
 _REGION = re.compile(r"<Region>([a-z0-9-]{1,40})</Region>")
-_CERTIFICATE = re.compile(r"invalid peer certificate: (\w+)|InvalidCertificate\((\w+)")
+_CERTIFICATE = re.compile(r"invalid peer certificate: (\w+)|InvalidCertificate\(\s*(\w+)")
 _CONNECTION = re.compile(r"Connection refused|Connection reset|No route to host|Network is unreachable|timed out")
 
 _BAD_KEYS = {
@@ -43,7 +43,8 @@ def failure_of(error: Exception, bucket: Bucket) -> Exception:
     text = str(error)
     found = _STATUS.search(text)
     status = int(found[1]) if found else 0
-    code = next((name for match in [_CODE.search(text)] if match for name in match.groups() if name), "")
+    named = _CODE.search(text)
+    code = named[1] if named else ""
     if not status:
         return _unreachable(text, bucket)
     if status in (408, 425, 429) or status >= 500 or code in _SLOWER:
@@ -65,7 +66,7 @@ def failure_of(error: Exception, bucket: Bucket) -> Exception:
             f"{bucket.endpoint} refuses the request for {bucket.root} ({_said(status, code)}), which was made"
             f" {bucket.access}: {problem}.",
         )
-    if status == 403:
+    if status == 403 or code == "PublicAccessNotPermitted":
         return PrepareError(
             Reason.ACCESS_DENIED,
             f"{bucket.endpoint} denies access to {bucket.root} ({_said(status, code)}); the request was made"
@@ -74,8 +75,8 @@ def failure_of(error: Exception, bucket: Bucket) -> Exception:
     if status == 404:
         return PrepareError(
             Reason.NOT_FOUND,
-            f"{bucket.root} does not exist: {bucket.endpoint} has no {bucket.kind} {bucket.name}."
-            " Correct spec.model.uri.",
+            f"{bucket.root} does not exist: {bucket.endpoint} has no {bucket.kind} {bucket.name}, or does not show it;"
+            f" the request was made {bucket.access}. Correct spec.model.uri, or give credentials.",
         )
     return PrepareError(Reason.UNREADABLE, f"{bucket.endpoint} answers {_said(status, code)} for {bucket.root}.")
 

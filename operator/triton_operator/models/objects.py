@@ -19,7 +19,7 @@ from triton_operator.models.request import ModelRequest
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
-_PIECE_BYTES = 2**20
+_PIECE_BYTES = 2**19
 _LISTED_AT_ONCE = 1000
 
 

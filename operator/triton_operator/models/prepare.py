@@ -9,7 +9,7 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from triton_operator.models.credentials import Credentials
+from triton_operator.models.credentials import DIRECTORY, Credentials
 from triton_operator.models.failure import TERMINATION_LOG
 from triton_operator.models.place import remove
 from triton_operator.models.program import end, run
@@ -51,22 +51,28 @@ async def prepare(request: PrepareRequest, credentials: Credentials, *, volume_b
             await source.close()
 
 
-def main(environment: MutableMapping[str, str] = os.environ, *, termination_log: Path = TERMINATION_LOG) -> int:
+def main(
+    environment: MutableMapping[str, str] = os.environ,
+    *,
+    termination_log: Path = TERMINATION_LOG,
+    credentials: Path = DIRECTORY,
+) -> int:
     """Prepare the models that the environment names.
 
     Args:
         environment: holds the request.
         termination_log: where the kubelet reads why the container failed.
+        credentials: where the user's Secret is mounted, if there is one.
 
     Returns:
         The exit code: 0 when the repository is ready, 1 after a failure that has been reported.
     """
     limit = environment.get(VOLUME_BYTES, "")
 
-    async def program(request: PrepareRequest, credentials: Credentials) -> None:
-        await prepare(request, credentials, volume_bytes=int(limit) if limit.isdecimal() else None)
+    async def program(request: PrepareRequest, given: Credentials) -> None:
+        await prepare(request, given, volume_bytes=int(limit) if limit.isdecimal() else None)
 
-    return run(program, environment, termination_log=termination_log)
+    return run(program, environment, termination_log=termination_log, credentials=credentials)
 
 
 if __name__ == "__main__":

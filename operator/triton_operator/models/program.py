@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
-from triton_operator.models.credentials import DIRECTORY, Credentials
+from triton_operator.models.credentials import Credentials
 from triton_operator.models.failure import PrepareError, Reason, report
+from triton_operator.models.memory import keep_buffers
 from triton_operator.models.request import ENVIRONMENT_VARIABLE, PrepareRequest
 
 
@@ -21,7 +22,7 @@ def run(
     environment: MutableMapping[str, str],
     *,
     termination_log: Path,
-    credentials: Path = DIRECTORY,
+    credentials: Path,
 ) -> int:
     """Do what the environment asks for.
 
@@ -34,6 +35,7 @@ def run(
     Returns:
         The exit code: 0, or 1 after a failure that has been reported.
     """
+    keep_buffers()
     try:
         request = PrepareRequest.from_json(environment.get(ENVIRONMENT_VARIABLE, ""))
         given = Credentials.read(credentials, dict(environment))

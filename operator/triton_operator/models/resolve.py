@@ -10,7 +10,7 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from triton_operator.models.credentials import Credentials
+from triton_operator.models.credentials import DIRECTORY, Credentials
 from triton_operator.models.failure import TERMINATION_LOG, write_termination_log
 from triton_operator.models.program import end, run
 from triton_operator.models.request import PrepareRequest
@@ -43,23 +43,29 @@ async def resolve(request: PrepareRequest, credentials: Credentials) -> str:
     return json.dumps({"models": answers}, separators=(",", ":"))
 
 
-def main(environment: MutableMapping[str, str] = os.environ, *, termination_log: Path = TERMINATION_LOG) -> int:
+def main(
+    environment: MutableMapping[str, str] = os.environ,
+    *,
+    termination_log: Path = TERMINATION_LOG,
+    credentials: Path = DIRECTORY,
+) -> int:
     """Resolve the models that the environment names.
 
     Args:
         environment: holds the request.
         termination_log: where the kubelet reads the answer, or why there is none.
+        credentials: where the user's Secret is mounted, if there is one.
 
     Returns:
         The exit code: 0 with an answer, 1 after a failure that has been reported.
     """
 
-    async def program(request: PrepareRequest, credentials: Credentials) -> None:
-        answer = await resolve(request, credentials)
+    async def program(request: PrepareRequest, given: Credentials) -> None:
+        answer = await resolve(request, given)
         print(answer, flush=True)
         write_termination_log(answer, termination_log)
 
-    return run(program, environment, termination_log=termination_log)
+    return run(program, environment, termination_log=termination_log, credentials=credentials)
 
 
 if __name__ == "__main__":

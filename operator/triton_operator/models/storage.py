@@ -75,6 +75,8 @@ def check_space(repository: Path, needed: int, *, limit: int | None) -> None:
     Raises:
         PrepareError: NoSpace, with numbers.
     """
+    if not needed:
+        return
     status = os.statvfs(repository)
     free, where = status.f_bavail * status.f_frsize, "the disk has"
     if limit is not None:
