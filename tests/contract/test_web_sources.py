@@ -82,7 +82,8 @@ class Servers:
         )
         (prefix / "nginx.conf").write_text(
             f"daemon off; master_process off; pid {prefix}/pid; error_log stderr; events {{}}"
-            f" http {{ {temporary} access_log off; server {{ root {self.root}; autoindex on; {' '.join(directives)} }} }}"
+            f" http {{ {temporary} access_log off;"
+            f" server {{ root {self.root}; autoindex on; {' '.join(directives)} }} }}"
         )
         return self.start([program, "-p", str(prefix), "-c", str(prefix / "nginx.conf")], port)
 
