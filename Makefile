@@ -65,6 +65,7 @@ contract: $(READY)  ## Test against real software on loopback: Triton, object st
 	@echo "==> Contract tests"
 	@$(BIN)/python -c '$(HAS_LIBPYTHON)' || { apt-get update -q && apt-get install -qy "libpython$$($(BIN)/python -c '$(VERSION)')"; }
 	@command -v npm openssl >/dev/null || { apt-get update -q && apt-get install -qy nodejs npm openssl; }
+	@test -x /usr/sbin/nginx -a -x /usr/sbin/apache2 || { apt-get update -q && apt-get install -qy --no-install-recommends nginx-light apache2-bin; }
 	@$(BIN)/pytest -q -m contract
 
 .PHONY: cluster

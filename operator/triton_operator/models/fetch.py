@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triton_operator.models.failure import PrepareError, Reason
-from triton_operator.models.journal import VERIFIED, Journal
+from triton_operator.models.journal import VERIFIED, WHOLE, Journal
 from triton_operator.models.progress import Progress
 from triton_operator.models.remote import ChangedError, Remote, SourceFile, TransientError, uri_of
 from triton_operator.models.retry import Patience
@@ -30,7 +30,7 @@ class Part:
 
     Attributes:
         file: the file.
-        number: which part of it, from 0.
+        number: which part of it, from 0; WHOLE for all of it.
         start: offset of the first byte.
         end: offset behind the last byte.
     """
@@ -42,7 +42,10 @@ class Part:
 
 
 def parts_of(file: SourceFile, part_bytes: int) -> Iterator[Part]:
-    """Cut a file into ranges; an empty file has none."""
+    """Cut a file into ranges; an empty file has none, and one without ranges is a single one."""
+    if not file.ranged:
+        yield Part(file, WHOLE, 0, file.size)
+        return
     for number, start in enumerate(range(0, file.size, part_bytes)):
         yield Part(file, number, start, min(start + part_bytes, file.size))
 

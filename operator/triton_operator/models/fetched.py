@@ -97,6 +97,7 @@ class FetchedSource:
             finally:
                 self._journal.close()
             await self._check_unchanged(patience)
+            (self._partial / str(version)).mkdir(exist_ok=True)  # empty for an ensemble
             if config is not None:
                 (self._partial / CONFIG).write_bytes(config)
             self._partial.rename(model.model_directory)

@@ -12,7 +12,9 @@ from typing import Any
 
 from triton_operator.models.remote import SourceFile
 
-VERIFIED = -1  # stands in place of a part: the whole file has been compared with its checksum
+# Stand in place of a part:
+VERIFIED = -1  # the whole file has been compared with its checksum
+WHOLE = -2  # all bytes are the only part, as the server reads no ranges
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

@@ -38,7 +38,7 @@ async def prepare(request: PrepareRequest, credentials: Credentials, *, volume_b
             raise bad_request("version must not be null for preparing a model: only the resolver finds the highest one")
         with storage_failures(model, model.model_directory):
             remove(model.model_directory)  # of a former attempt; its space counts as free
-    sources = [source_of(model, credentials) for model in request.models]
+    sources = [source_of(model, credentials, volume_bytes=volume_bytes) for model in request.models]
     try:
         for model, source in zip(request.models, sources, strict=True):
             check_digest(model, await source.survey())

@@ -38,12 +38,15 @@ class SourceFile:
         size: its bytes.
         tag: changes whenever its bytes change: an ETag, a checksum or a time.
         sha256: 64 hexadecimal digits where the source knows them; they are compared after fetching.
+        ranged: whether its server reads ranges; without them a file is one part, else each part would be read from the
+            file's beginning.
     """
 
     path: str
     size: int
     tag: str
     sha256: str | None = None
+    ranged: bool = True
 
 
 class Tree(Protocol):

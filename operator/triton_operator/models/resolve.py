@@ -33,7 +33,7 @@ async def resolve(request: PrepareRequest, credentials: Credentials) -> str:
     """
     answers = []
     for model in request.models:
-        source = source_of(model, credentials)
+        source = source_of(model, credentials, volume_bytes=None)
         try:
             survey = await source.survey()
         finally:

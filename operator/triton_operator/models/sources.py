@@ -13,6 +13,9 @@ from triton_operator.models.remote import Remote
 from triton_operator.models.request import ModelRequest
 from triton_operator.models.survey import Survey
 
+_WEB = ("http", "https")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+
 
 class Source(Protocol):
     """One model at its source. Every method may raise PrepareError, saying what to do.
@@ -33,12 +36,13 @@ class Source(Protocol):
         """Let go of what is open."""
 
 
-def source_of(model: ModelRequest, credentials: Credentials) -> Source:
+def source_of(model: ModelRequest, credentials: Credentials, *, volume_bytes: int | None) -> Source:
     """Choose the source of a model by the scheme of its uri.
 
     Args:
         model: the model.
         credentials: what the user gave for it.
+        volume_bytes: size limit of the repository's volume; None if it has none but the disk's.
 
     Returns:
         The source; nothing has been asked of it yet.
@@ -48,6 +52,10 @@ def source_of(model: ModelRequest, credentials: Credentials) -> Source:
     """
     if model.source is not None:
         return MountedSource(model)
+    if model.scheme in _WEB and model.shown.endswith(ARCHIVES):
+        from triton_operator.models.archived import ArchivedSource
+
+        return ArchivedSource(model, credentials, volume_bytes=volume_bytes)
     return FetchedSource(model, remote_of(model, credentials))
 
 
@@ -57,8 +65,16 @@ def remote_of(model: ModelRequest, credentials: Credentials) -> Remote:
         from triton_operator.models.objects import object_store
 
         return object_store(model, credentials)
+    if model.scheme in _WEB:
+        from triton_operator.models.index import web_index
+
+        return web_index(model.uri, credentials)
+    if model.scheme == "hf":
+        from triton_operator.models.hub import hub
+
+        return hub(model.uri, credentials)
     raise PrepareError(
         Reason.BAD_REQUEST,
         f"{model.shown} cannot be fetched: {model.scheme}:// is not known to this version. Known are s3://, gs://,"
-        " az://, pvc:// and configmap://.",
+        " az://, https://, http://, hf://, pvc:// and configmap://.",
     )
