@@ -54,7 +54,7 @@ def run(
 
 
 def obey_termination() -> None:
-    """End when the kubelet says so; the kernel passes over SIGTERM for a container's first process without a handler."""
+    """End when the kubelet says so: a container's first process gets no SIGTERM unless it has a handler."""
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
 
 
