@@ -1,6 +1,9 @@
 """Versions and digests of models on volumes; those of object stores are in tests/contract/sources."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,15 @@ def test_a_model_without_any_version_is_said(volume: Path, capsys: pytest.Captur
 
     answer = json.loads(capsys.readouterr().err)
     assert (answer["reason"], "into a directory named 1" in answer["message"]) == ("NoVersions", True)
+
+
+@pytest.mark.parametrize("program", ["prepare", "resolve"])
+def test_a_program_that_waits_for_its_server_ends_when_it_is_told_to(volume: Path, program: str) -> None:
+    nobody = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    asked = environment(volume, uri="s3://models/resnet50", source=None, version=7)
+    command = [sys.executable, "-m", f"triton_operator.models.{program}"]
+    with subprocess.Popen(command, env=os.environ | nobody | asked, stdout=subprocess.PIPE, text=True) as process:
+        assert "http://127.0.0.1:1 cannot be reached (connection refused)" in process.stdout.readline()
+        process.terminate()
+
+        assert process.wait(30) == 128 + 15

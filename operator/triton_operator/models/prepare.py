@@ -12,7 +12,7 @@ from pathlib import Path
 from triton_operator.models.credentials import DIRECTORY, Credentials
 from triton_operator.models.failure import TERMINATION_LOG
 from triton_operator.models.place import remove
-from triton_operator.models.program import end, run
+from triton_operator.models.program import end, obey_termination, run
 from triton_operator.models.request import PrepareRequest, bad_request
 from triton_operator.models.sources import source_of
 from triton_operator.models.storage import check_space, storage_failures
@@ -76,4 +76,5 @@ def main(
 
 
 if __name__ == "__main__":
+    obey_termination()
     end(main())

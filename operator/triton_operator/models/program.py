@@ -5,6 +5,7 @@ Not for: what they do; that is `models.prepare` and `models.resolve`.
 
 import asyncio
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -50,6 +51,11 @@ def run(
         report(PrepareError(Reason.INTERNAL_ERROR, message), termination_log=termination_log)
         return 1
     return 0
+
+
+def obey_termination() -> None:
+    """End when the kubelet says so: a container's first process gets no SIGTERM unless it has a handler."""
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
 
 
 def end(code: int) -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from triton_operator.models.credentials import DIRECTORY, Credentials
 from triton_operator.models.failure import TERMINATION_LOG, write_termination_log
-from triton_operator.models.program import end, run
+from triton_operator.models.program import end, obey_termination, run
 from triton_operator.models.request import PrepareRequest
 from triton_operator.models.sources import source_of
 from triton_operator.models.survey import check_digest
@@ -69,4 +69,5 @@ def main(
 
 
 if __name__ == "__main__":
+    obey_termination()
     end(main())
