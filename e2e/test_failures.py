@@ -127,7 +127,11 @@ def test_each_common_cause_is_told_exactly_and_a_corrected_spec_recovers(namespa
             "VolumeMissing",
             'persistentvolumeclaim "nowhere" not found',
         ),
-        "map": (service("map", uri="configmap://nowhere"), "VolumeMissing", 'configmap "nowhere" not found'),
+        "map": (
+            service("map", uri="configmap://nowhere"),
+            "ConfigMapMissing",
+            "the ConfigMap nowhere, which the spec names, does not exist in this namespace: create it",
+        ),
         "secret": (
             service(
                 "secret",

@@ -269,7 +269,7 @@ def test_helm_waits_until_the_model_serves_and_not_for_ever_for_a_bad_one(
 @pytest.mark.parametrize("spec", [pytest.param({"model": {"name": "m", "uri": "s3://x/y", "version": 1}}, id="uri")])
 def test_a_wrong_spec_is_refused_at_once_in_plain_words(namespace: Namespace, spec: dict) -> None:
     body = service("wrong", uri="configmap://model") | {"spec": spec}
-    with pytest.raises(Exception, match=r"uri must be configmap://NAME or pvc://CLAIM/path"):
+    with pytest.raises(Exception, match=r"uri must be s3://BUCKET/path"):
         namespace.apply(body)
 
 

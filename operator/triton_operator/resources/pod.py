@@ -4,6 +4,7 @@ Not for: the Deployment around it; that is `resources.children`.
 """
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, PORT_GRPC, PORT_HTTP, PORT_METRICS
@@ -13,7 +14,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.resources import sources as from_sources
 from triton_operator.resources.labels import revision_selector
 from triton_operator.resources.placement import Placement, node_affinity
-from triton_operator.resources.sources import MODELS, Source
+from triton_operator.resources.sources import MODELS, VOLUME_BYTES, Source
 
 Json = dict[str, Any]
 
@@ -36,6 +37,9 @@ PROBE_SECONDS = 5
 ADMIN_KEY = "TRITON_OPERATOR_ADMIN_KEY"
 RESTRICTED_APIS = "shared-memory,logging,trace"
 
+_UNITS = {"": Decimal(1), "m": Decimal("0.001")}
+_UNITS |= {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)}
+_UNITS |= {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)}
 _LEVELS = {"Error": (1, 0, 0, 0), "Warning": (1, 1, 0, 0), "Info": (1, 1, 1, 0), "Verbose": (1, 1, 1, 1)}
 CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
@@ -131,7 +135,7 @@ def reader(spec: InferenceServiceSpec, settings: Settings, sources: tuple[Source
         "imagePullPolicy": settings.prepareImagePullPolicy,
         "command": ["python", "-m", f"triton_operator.models.{program}"],
         "env": [from_sources.order(sources)],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": CONFINED | {"readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": from_sources.mounts(sources, spec.model.credentials),
@@ -142,9 +146,17 @@ def _prepare(spec: InferenceServiceSpec, settings: Settings, sources: tuple[Sour
     container: Json = {"name": CONTAINER_PREPARE} | reader(spec, settings, sources, program="prepare")
     container["volumeMounts"].insert(0, {"name": "models", "mountPath": MODELS})
     scratch = spec.model.scratch
-    if scratch and scratch.size and not scratch.storage_class_name:
-        container["resources"]["requests"]["ephemeral-storage"] = scratch.size
+    if scratch and scratch.size:
+        container["env"].append({"name": VOLUME_BYTES, "value": str(_bytes(scratch.size))})
+        if not scratch.storage_class_name:
+            container["resources"]["requests"]["ephemeral-storage"] = scratch.size
     return container
+
+
+def _bytes(quantity: str) -> int:
+    """Read a quantity of Kubernetes as whole bytes."""
+    number = quantity.rstrip("KMGTPEikm")
+    return int(Decimal(number) * _UNITS[quantity.removeprefix(number)])
 
 
 def _triton(spec: InferenceServiceSpec, settings: Settings, placement: Placement, sources: tuple[Source, ...]) -> Json:

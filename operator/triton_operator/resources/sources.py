@@ -15,6 +15,7 @@ MODELS = "/models"
 SOURCE = "/source"
 CREDENTIALS = "/credentials"
 ORDER = "TRITON_OPERATOR_PREPARE"  # what the programs are to do, as JSON
+VOLUME_BYTES = "TRITON_OPERATOR_VOLUME_BYTES"  # how much they may write
 
 _CONFIG_MAP = "configmap://"
 _CLAIM = "pvc://"
