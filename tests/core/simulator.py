@@ -430,6 +430,12 @@ class Cluster:
 
     # What is promised.
 
+    def check_sets(self) -> None:
+        """With BlueGreen no third revision ever has pods."""
+        revisions = {pod.revision for pod in self.pods}
+        if len(revisions) > 2:
+            raise Violation(f"{self}: three revisions have pods")
+
     def recent(self, ticks: int) -> list[int]:
         """What was desired in the last few ticks."""
         return [desired for at, desired in self._wanted if at > self.now - ticks * TICK] + [self.desired]
