@@ -472,7 +472,7 @@ class Cluster:
             living = sum(pod.ends is None for pod in self.of(name))
             total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
         most = self.desired + self.room(self.desired).surge
-        known = self.now >= self.quiet_from and self._looked_at_pods
+        known = self.now >= self.quiet_from and self._looked_at_pods and not plan.record.resuming
         if known and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 

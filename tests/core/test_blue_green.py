@@ -119,6 +119,15 @@ def test_a_broken_revision_never_serves_and_gives_its_gpus_back() -> None:
     assert cluster.condition("Stalled")["status"] == "True"
 
 
+def test_a_first_revision_that_was_given_up_before_it_was_whole_gives_way() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=BLUE_GREEN))
+    cluster.run(LOAD_TICKS + 1)
+    cluster.change(spec_of(2, replicas=1, rollout=BLUE_GREEN))
+    cluster.settle()
+    assert served_by(cluster) == {cluster.target}
+    assert cluster.condition("Ready")["status"] == "True"
+
+
 def test_suspension_takes_the_warm_pods_too() -> None:
     cluster, _, _ = updated()
     cluster.change(cluster.spec.model_copy(update={"suspend": True}))

@@ -55,24 +55,25 @@ def shares(world: World, record: Record, target: str, *, desired: int, arrived: 
     fleets = world.fleets
     others = {name: fleet for name, fleet in fleets.items() if name != target}
     found = dict.fromkeys(others, 0)
-    stable, rest = record.stable, max(0, desired - arrived)
-    if stable in others:
+    stable, rest, before = record.stable, max(0, desired - arrived), _before(world, record, target)
+    if before in others and before == stable:
         # Once the target serves too, stable gives nothing up and takes nothing back.
-        found[stable] = min(others[stable].wanted, desired) if target in record.serving else desired
-        rest = max(0, rest - others[stable].ready)
+        found[before] = min(others[before].wanted, desired) if target in record.serving else desired
+        rest = max(0, rest - others[before].ready)
     for name, fleet in others.items():
         if record.warm and name == record.warm.revision:
             warm = min(fleet.wanted, desired) if world.now < record.warm.until else 0
             found[name] = warm  # it never grows: it costs GPUs and serves nothing
-        elif name != stable and name in record.serving:  # one that was given up fills in as long as it carries load
+        elif (
+            name != stable and name in record.serving and (name == before or target == stable)
+        ):  # one that was given up fills in as long as it carries load
             found[name] = min(fleet.ready, rest)
             rest -= found[name]
-    beside = {stable, record.warm.revision if record.warm else None}
+    beside = {before, record.warm.revision if record.warm else None}
     third = any(fleet.pods + fleet.ending for name, fleet in others.items() if name not in beside)
     occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
-    free = 0 if third else 2 * desired - occupied
-    own = fleets.get(target, NOTHING)
-    found[target] = desired if stable == target else min(desired, max(own.ready, free))
+    free = 0 if third and target != stable else 2 * desired - occupied
+    found[target] = min(desired, max(fleets.get(target, NOTHING).ready, free))
     return found
 
 
@@ -85,7 +86,8 @@ def may_serve(world: World, record: Record, target: str, *, desired: int) -> boo
         target: the revision to get to.
         desired: pods wanted of it.
     """
-    third = any(f.pods or f.ending for name, f in world.fleets.items() if name not in (record.stable, target))
+    beside = _before(world, record, target), target
+    third = any(f.pods or f.ending for name, f in world.fleets.items() if name not in beside)
     ready = world.fleets.get(target, NOTHING).ready
     dark = not any(world.fleets.get(name, NOTHING).ready for name in record.serving)
     return not third and ready > 0 and (ready >= desired or dark)
@@ -148,3 +150,11 @@ def fallen(world: World, record: Record, failure: Failure | None, *, desired: in
             time=timestamp(world.now),
         ),
     )
+
+
+def _before(world: World, record: Record, target: str) -> str | None:
+    """Tell which revision the target is to replace: stable, unless only another one has ready pods in service."""
+    ready = {n: f.ready for n in record.serving if n != target and (f := world.fleets.get(n, NOTHING)).ready}
+    if record.stable in ready or not ready:
+        return record.stable
+    return max(ready, key=lambda name: (ready[name], name))
