@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from triton_operator.core.golden import parse
-from triton_operator.core.signature import Tensor, differences
+from triton_operator.api.golden import parse
+from triton_operator.api.signature import Tensor, differences
 from triton_operator.edges.preflight import NotReady, PodUnreachable, first_mismatch, signature_of
 
 pytestmark = pytest.mark.contract

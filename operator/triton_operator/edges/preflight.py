@@ -15,8 +15,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from triton_operator.api import names
-from triton_operator.core.golden import Golden, Values, mismatch
-from triton_operator.core.signature import Signature, Tensor
+from triton_operator.api.golden import Golden, Values, mismatch
+from triton_operator.api.signature import Signature, Tensor
 
 ANSWER_SECONDS = 3.0
 """Time limit of a question about the model."""

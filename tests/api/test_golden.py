@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from triton_operator.core.golden import GoldenRequestsInvalid, mismatch, parse
+from triton_operator.api.golden import GoldenRequestsInvalid, mismatch, parse
 
 X = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [[1.0, 2.0]]}
 Y = {"name": "Y", "datatype": "FP32", "shape": [1, 2], "data": [10.0, 0.0]}

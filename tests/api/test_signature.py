@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triton_operator.core.signature import Signature, Tensor, differences, signature_from_json
+from triton_operator.api.signature import Signature, Tensor, differences, signature_from_json
 
 IMAGE = Tensor("FP32", (-1, 3, 224, 224))
 OLD = Signature({"IMAGE": IMAGE}, {"CLASS": Tensor("INT64", (-1, 1))}, most_batch=8)
