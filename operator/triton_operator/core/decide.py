@@ -11,6 +11,7 @@ from triton_operator.api.names import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    LABEL_SERVICE,
     POD_DISRUPTION_BUDGET,
     SERVICE,
     Kind,
@@ -334,6 +335,7 @@ def _unbegun(world: World, goal: Goal) -> Plan:
         "conditions": dated(world, wanted),
         "replicas": 0,
         "readyReplicas": 0,
+        "selector": f"{LABEL_SERVICE}={world.name}",
     }
     if record.failure:
         built["lastFailure"] = record.failure

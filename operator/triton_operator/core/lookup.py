@@ -128,7 +128,9 @@ def look(world: World, spec: InferenceServiceSpec, record: Record) -> Look:
 def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Resolution | None) -> Look:
     key = key_of(spec)
     if spec.suspend:  # no pods, nor any for this
-        return Look(_cleared(world, record), before, removals=_finished(world))
+        record = _cleared(world, record)
+        again = WATCH_SECONDS if record.attempt else None
+        return Look(record, before, removals=_finished(world), look_again=again)
     attempt = record.attempt
     if attempt is None or attempt.key != key or (before is None and attempt.token == "" and not attempt.since):
         attempt = Attempt(key, since=world.now)
