@@ -96,5 +96,8 @@ FULL: Json = {
 }
 
 # The size of a slice goes with nothing else that chooses a GPU.
-SLICE: Json = FULL | {"gpu": {"count": 1, "mig": "1g.10gb", "sharing": "None", "spot": "Forbid"}}
+SLICE: Json = FULL | {
+    "gpu": {"count": 1, "mig": "1g.10gb", "sharing": "None", "spot": "Forbid"},
+    "rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 600, "provisionTimeoutSeconds": 1800},
+}
 EVERY = (FULL, SLICE)

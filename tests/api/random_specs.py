@@ -252,10 +252,13 @@ def _consistent(spec: Json) -> Json:
     if spec.get("gpu", {}).get("sharing") == "MPS":
         runtime.pop("sharedMemory", None)
     rollout = spec.get("rollout", {})
-    if spec.get("gpu", {}).get("count") == 0 or rollout.get("strategy") == "Recreate":
+    in_turns = rollout.get("strategy", "RollingUpdate") == "RollingUpdate"
+    if spec.get("gpu", {}).get("count") == 0 or not in_turns:
         rollout.pop("maxSurgeGPUs", None)
-    if rollout.get("strategy") == "Recreate":
+    if not in_turns:
         rollout.pop("minAvailable", None)
+    if rollout.get("strategy") != "BlueGreen":
+        rollout.pop("scaleDownDelaySeconds", None)
     volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]
     if "volumes" in runtime:
         runtime["volumes"] = volumes

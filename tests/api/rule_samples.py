@@ -309,8 +309,22 @@ SAMPLES = [
         [
             {"gpu": {"count": 1}, "rollout": {"strategy": "Recreate", "maxSurgeGPUs": 0}},
             {"rollout": {"strategy": "Recreate", "minAvailable": 0}},
+            {"rollout": {"strategy": "BlueGreen", "minAvailable": 1}},
         ],
-        [{"rollout": {"strategy": "Recreate"}}, {"rollout": {"strategy": "RollingUpdate", "minAvailable": 0}}],
+        [
+            {"rollout": {"strategy": "Recreate"}},
+            {"rollout": {"strategy": "BlueGreen"}},
+            {"rollout": {"strategy": "RollingUpdate", "minAvailable": 0}},
+        ],
+    ),
+    Sample(
+        "rollout",
+        "rollout.scaleDownDelaySeconds is for BlueGreen",
+        [
+            {"rollout": {"scaleDownDelaySeconds": 30}},
+            {"rollout": {"strategy": "Recreate", "scaleDownDelaySeconds": 0}},
+        ],
+        [{"rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 0}}],
     ),
     Sample(
         "rollout",

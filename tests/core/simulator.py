@@ -430,6 +430,12 @@ class Cluster:
 
     # What is promised.
 
+    def check_sets(self) -> None:
+        """With BlueGreen no third revision ever has pods."""
+        revisions = {pod.revision for pod in self.pods}
+        if len(revisions) > 2:
+            raise Violation(f"{self}: three revisions have pods")
+
     def recent(self, ticks: int) -> list[int]:
         """What was desired in the last few ticks."""
         return [desired for at, desired in self._wanted if at > self.now - ticks * TICK] + [self.desired]
@@ -466,7 +472,7 @@ class Cluster:
             living = sum(pod.ends is None for pod in self.of(name))
             total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
         most = self.desired + self.room(self.desired).surge
-        known = self.now >= self.quiet_from and self._looked_at_pods
+        known = self.now >= self.quiet_from and self._looked_at_pods and not plan.record.resuming
         if known and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 

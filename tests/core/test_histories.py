@@ -45,6 +45,8 @@ ROLLOUTS: list[Json] = [
     {"maxSurgeGPUs": 0, "minAvailable": 0},
     {"maxSurgeGPUs": 2, "minAvailable": 1},
     {"strategy": "Recreate"},
+    {"strategy": "BlueGreen"},
+    {"strategy": "BlueGreen", "scaleDownDelaySeconds": 0},
 ]
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

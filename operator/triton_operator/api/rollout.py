@@ -13,11 +13,13 @@ from triton_operator.api.fields import ApiModel
 class Rollout(ApiModel):
     """How a new revision takes over from the one that serves."""
 
-    strategy: Literal["RollingUpdate", "Recreate"] = Field(
+    strategy: Literal["RollingUpdate", "BlueGreen", "Recreate"] = Field(
         default="RollingUpdate",
         description=(
-            "RollingUpdate: pod by pod, while the old revision serves. Recreate: the old revision's pods end before the"
-            " new one's begin; nothing serves meanwhile."
+            "RollingUpdate: pod by pod, while the old revision serves. BlueGreen: all pods of the new revision load"
+            " beside the old one's, on as many GPUs again; then all requests move at once, and the old revision stays"
+            " warm for scaleDownDelaySeconds. Recreate: the old revision's pods end before the new one's begin; nothing"
+            " serves meanwhile."
         ),
     )
     max_surge_gpus: int | None = Field(
@@ -38,6 +40,17 @@ class Rollout(ApiModel):
         description=(
             "Ready pods that an update leaves in service. Left out: spec.replicas, or one less, at least one, where"
             " maxSurgeGPUs has no room for a further replica."
+        ),
+        json_schema_extra={"format": "int32"},
+    )
+    scale_down_delay_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=604_800,
+        description=(
+            "With BlueGreen, how long the old revision keeps its pods, and their GPUs, after the switch, so that a spec"
+            " that goes back to it is served at once. 0: not at all. Left out: 30, as Argo Rollouts has it; longer is"
+            " safer and holds twice the GPUs for longer."
         ),
         json_schema_extra={"format": "int32"},
     )

@@ -69,10 +69,16 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".runtime.sharedMemory",
             ),
             cel(
-                "!has(self.rollout) || self.rollout.strategy != 'Recreate'"
+                "!has(self.rollout) || self.rollout.strategy == 'RollingUpdate'"
                 " || (!has(self.rollout.maxSurgeGPUs) && !has(self.rollout.minAvailable))",
                 "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate: with Recreate nothing serves"
-                " meanwhile",
+                " meanwhile, and BlueGreen needs all pods twice",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy == 'BlueGreen'"
+                " || !has(self.rollout.scaleDownDelaySeconds)",
+                "rollout.scaleDownDelaySeconds is for BlueGreen: other strategies leave nothing to keep warm",
                 field_path=".rollout",
             ),
             cel(

@@ -75,6 +75,18 @@ class Failure(ApiModel):
     )
 
 
+class WarmStatus(ApiModel):
+    """The revision that served before, whose pods are kept for instant return."""
+
+    name: str = Field(max_length=63, description="Name of the revision.")
+    version: int = Field(ge=1, le=MAX_INTEGER, description="Its model version.", json_schema_extra={"format": "int64"})
+    replicas: int = Field(ge=0, le=MAX_PODS, description="Pods that it has; they get no requests.")
+    ready: int = Field(ge=0, le=MAX_PODS, description="Pods that are ready.")
+    until: str = Field(
+        max_length=64, description="When its pods are removed.", json_schema_extra={"format": "date-time"}
+    )
+
+
 class Rejected(ApiModel):
     """A revision that is not tried again until the spec changes, or a person says retry."""
 
@@ -112,6 +124,9 @@ class InferenceServiceStatus(ApiModel):
     selector: str | None = Field(default=None, max_length=512, description="Labels of the pods in service, for /scale.")
     stable: RevisionStatus | None = Field(default=None, description="The revision that serves.")
     canary: RevisionStatus | None = Field(default=None, description="The revision on its way to become stable.")
+    warm: WarmStatus | None = Field(
+        default=None, description="With BlueGreen, the revision that served before, as long as its pods are kept."
+    )
     rejected: Rejected | None = Field(
         default=None, description="The revision that the spec asks for, where another one serves in its place."
     )

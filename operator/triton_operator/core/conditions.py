@@ -56,7 +56,8 @@ class Situation:
     def pods(self) -> int:
         """Pods that exist, of all revisions; while suspended, or of others than the target, until they have ended."""
         ending = {n: f.ending for n, f in self.world.fleets.items() if self.record.suspended or n != self.target.name}
-        return sum(fleet.pods + ending.get(name, 0) for name, fleet in self.world.fleets.items())
+        warm = self.record.warm.revision if self.record.warm else None
+        return sum(f.pods + ending.get(name, 0) for name, f in self.world.fleets.items() if name != warm)
 
     @property
     def least(self) -> int:
@@ -179,6 +180,11 @@ def _remedy(s: Situation) -> str:
     short = s.failure is not None and s.failure.reason in {"InsufficientGPU", "PodsRefused"}
     if not (surging and short and s.target.gpu_count):
         return ""
+    if s.world.spec and s.world.spec.rollout.strategy == "BlueGreen":
+        return (
+            f". BlueGreen needs {s.desired * s.target.gpu_count} further GPUs until the old revision has gone:"
+            " rollout.strategy: RollingUpdate updates pod by pod, with rollout.maxSurgeGPUs: 0 on the GPUs there are"
+        )
     if s.desired == 1:
         return ". rollout.strategy: Recreate updates on the GPUs there are, and nothing serves meanwhile"
     beside = f" with rollout.minAvailable: {s.desired - 1}" if s.least >= s.desired else ""
@@ -278,6 +284,10 @@ def status(s: Situation) -> Json:
         built["stable"] = _revision(s, stable)
     if s.target.name != record.stable:
         built["canary"] = _revision(s, s.target)
+    if (warm := record.warm) and warm.revision in world.revisions:
+        kept = _revision(s, world.revisions[warm.revision])
+        del kept["weight"]
+        built["warm"] = kept | {"until": timestamp(warm.until)}
     if held := record.held:
         built["rejected"] = {
             "name": held.revision,

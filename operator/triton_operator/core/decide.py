@@ -18,6 +18,7 @@ from triton_operator.api.names import (
 )
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
+from triton_operator.core import blue_green
 from triton_operator.core.conditions import (
     Situation,
     announcements,
@@ -82,8 +83,14 @@ def decide(world: World) -> Plan:
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
     record = afresh(world, aimed, target)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
-    shares = _shares(world, record, target.name, desired, room)
-    record = advance(world, record, target.name, desired=desired, shares=shares)
+    record = blue_green.cooled(world, record, target.name)
+    is_blue_green = blue_green.is_blue_green(world)
+    arrived = _arrived(world, record, target.name)
+    if is_blue_green:
+        record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
+    shares = _shares(world, record, target.name, desired, room, arrived)
+    admitted = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
+    record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
     ill = fleet.ready < desired or fleet.refused or world.dead
@@ -108,6 +115,8 @@ def decide(world: World) -> Plan:
     if failed and goal.wanted == target and (held := rejected(world, record, failed, apart=room.apart)):
         # From here on it is as if the spec had asked for the revision that serves.
         return decide(replace(world, record=held))
+    if fallen := blue_green.fallen(world, record, failure, desired=desired):
+        return decide(replace(world, record=fallen))
     wanted = shares[record.stable if record.resuming and record.stable in shares else target.name]
     record = timed(world, record, target.name, wanted=wanted, settled=is_whole(situation))
     situation = replace(situation, record=record)
@@ -128,13 +137,19 @@ def decide(world: World) -> Plan:
     )
 
 
-def _shares(world: World, record: Record, target: str, desired: int, room: Room) -> dict[str, int]:
+def _arrived(world: World, record: Record, target: str) -> int:
+    """Count the pods of the target that are ready and verified in the Service."""
+    able = world.fleets.get(target, NOTHING).ready
+    return min(able, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
+
+
+def _shares(world: World, record: Record, target: str, desired: int, room: Room, arrived: int) -> dict[str, int]:
     if record.suspended:
         return dict.fromkeys({*world.fleets, target}, 0)
     if record.resuming and record.stable is not None and record.stable in world.revisions:
         return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
-    able = world.fleets.get(target, NOTHING).ready
-    arrived = min(able, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
+    if blue_green.is_blue_green(world):
+        return blue_green.shares(world, record, target, desired=desired, arrived=arrived)
     return share_out(target, desired=desired, room=room, stable=record.stable, fleets=world.fleets, arrived=arrived)
 
 
@@ -274,7 +289,9 @@ def _farewells(removed: tuple[Removal, ...], target: str) -> tuple[Announcement,
 def _look_again(world: World, record: Record, target: Revision, built: Json) -> float | None:
     by_type = {c["type"]: c["status"] for c in built["conditions"]}
     if by_type[READY] == "True":
-        return None
+        if record.warm is None:
+            return None
+        return max(ROLLING_SECONDS, record.warm.until - world.now)
     if by_type[STALLED] == "True":
         return STALLED_SECONDS
     if len(record.serving) > 1 or record.resuming or world.waits:

@@ -61,6 +61,19 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """The revision that served before, kept for instant return.
+
+    Attributes:
+        revision: its name.
+        until: until when, in seconds since the epoch.
+    """
+
+    revision: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is remembered of one service.
 
@@ -80,6 +93,7 @@ class Record:
         attempt: the look at the sources that is under way or has failed, or None.
         held: a spec that is not carried out, or None.
         restarts: for revisions that a person had restarted, when, as in the annotation of their pods.
+        warm: the revision that served before, while its pods are kept, or None.
         taken: for each action the value of its annotation that was taken last.
     """
 
@@ -97,6 +111,7 @@ class Record:
     resolution: Resolution | None = None
     attempt: Attempt | None = None
     held: Held | None = None
+    warm: Warm | None = None
     restarts: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
 
@@ -141,6 +156,7 @@ def decode(text: str) -> Record | None:
             resolution=from_json(given("resolution")),
             attempt=_attempt(given("attempt")),
             held=_held(given("held")),
+            warm=_warm(given("warm")),
             restarts=_texts(given("restarts")),
             taken=_texts(given("taken")),
         )
@@ -188,6 +204,10 @@ def _held(value: Mapping[str, Any] | None) -> Held | None:
         return None
     texts = {name: str(value[name]) for name in ("spec", "revision", "goal", "reason", "message", "time")}
     return Held(by="person" if value["by"] == "person" else "operator", **texts)
+
+
+def _warm(value: Mapping[str, Any] | None) -> Warm | None:
+    return Warm(str(value["revision"]), _time(value["until"])) if value else None
 
 
 def _texts(value: Mapping[str, Any]) -> dict[str, str]:

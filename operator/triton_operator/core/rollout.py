@@ -53,6 +53,8 @@ def room_of(rollout: Rollout, *, desired: int, gpu_count: int) -> Room:
     """
     if rollout.strategy == "Recreate":
         return Room(surge=0, keep=0, apart=True)
+    if rollout.strategy == "BlueGreen":
+        return Room(surge=desired, keep=desired)
     surge = max(1, math.ceil(desired / 4))
     if rollout.max_surge_gpus is not None and gpu_count:
         surge = rollout.max_surge_gpus // gpu_count
@@ -167,7 +169,9 @@ def aim(world: World, record: Record, target: str, *, suspended: bool, pending: 
     return replace(record, suspended=suspended)
 
 
-def advance(world: World, record: Record, target: str, *, desired: int, shares: Mapping[str, int]) -> Record:
+def advance(
+    world: World, record: Record, target: str, *, desired: int, shares: Mapping[str, int], admitted: bool
+) -> Record:
     """Move the pointers as far as the world shows: into service, out of service, promoted.
 
     Args:
@@ -176,13 +180,15 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
         target: the revision to get to.
         desired: pods wanted in all.
         shares: the replicas that every revision is to have.
+        admitted: whether a target with ready pods may serve.
 
     Returns:
         The record with its pointers moved.
     """
     fleets = world.fleets
     serving = list(record.serving) or [target]
-    if target not in serving and fleets.get(target, NOTHING).ready:
+    warm = record.warm.revision if record.warm else None
+    if target not in serving and admitted and fleets.get(target, NOTHING).ready:
         serving.append(target)
     stable = record.stable  # it may have been gone and grow again, because the one that followed it was given up
     if stable and stable not in serving and fleets.get(stable, NOTHING).ready and shares.get(stable, 0):
@@ -192,7 +198,7 @@ def advance(world: World, record: Record, target: str, *, desired: int, shares: 
         keep = record.stable or target
         return replace(record, serving=record.serving if record.serving and _any_pods(world) else (keep,))
     serving = [name for name in serving if name in occupied or name == target] or [target]
-    alone = not (occupied - {target})
+    alone = not (occupied - {target, warm})
     proven = desired == 0 or fleets.get(target, NOTHING).ready >= desired
     stable = target if alone and proven else record.stable
     if target == stable and alone:
