@@ -144,5 +144,5 @@ def version_of(pod: Json) -> int:
     """The model version that a pod was made for."""
     (prepare,) = pod["spec"]["initContainers"]
     order = next(variable["value"] for variable in prepare["env"] if variable["name"] == "TRITON_OPERATOR_PREPARE")
-    version: int = json.loads(order)["version"]
+    version: int = json.loads(order)["models"][0]["version"]
     return version

@@ -8,7 +8,7 @@ import yaml
 
 from cluster import provider
 from cluster.permissions import compare, granted
-from stories import CHART, SYSTEM, Namespace, helm, service
+from stories import CHART, SYSTEM, Namespace, helm, model, service
 from triton_operator.api import names
 
 IDLE = {"uri": "configmap://model", "replicas": 0}  # every child, and no pod
@@ -21,11 +21,11 @@ LABELLED = (
 
 
 def test_children_that_lost_their_labels_are_found_again_and_not_made_twice(namespace: Namespace) -> None:
-    namespace.apply(service("adder", **IDLE))
+    namespace.apply(model("model"), service("adder", **IDLE))
     _settled(namespace, "adder", version=1)
     before = _children(namespace, "adder")
     assert Counter(kind for kind, _ in before) == {
-        "ConfigMap": 1, "ControllerRevision": 1, "Deployment": 1, "PodDisruptionBudget": 1, "Service": 3
+        "ConfigMap": 2, "ControllerRevision": 1, "Deployment": 1, "PodDisruptionBudget": 1, "Service": 3
     }  # fmt: skip
     for kind, name in before:
         namespace.kubectl("label", kind, name, f"{names.LABEL_MANAGED_BY}-")
@@ -50,21 +50,23 @@ def test_children_that_lost_their_labels_are_found_again_and_not_made_twice(name
 
 def test_a_name_that_is_taken_is_left_to_who_has_it(namespace: Namespace) -> None:
     taken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "adder-record"}, "data": {"theirs": "x"}}
-    namespace.apply(taken, service("adder", **IDLE))
+    namespace.apply(taken, model("model"), service("adder", **IDLE))
     namespace.wait("adder", "Stalled")
     assert namespace.get("configmap", "adder-record")["data"] == taken["data"]
     assert _children(namespace, "adder") == {}
 
 
 def test_former_revisions_are_kept_but_not_for_ever(namespace: Namespace) -> None:
-    namespace.apply(service("adder", **IDLE))
+    namespace.apply(model("model"), service("adder", **IDLE))
     first = _settled(namespace, "adder", version=1)
     for version in range(2, 13):
-        namespace.apply(service("adder", **IDLE, version=version))
+        namespace.apply(model("model", add=version), service("adder", **IDLE, version=version))
         _settled(namespace, "adder", version=version)
     kept = {body["metadata"]["name"] for body in namespace.listed("controllerrevisions")}
     assert len(kept) == 10
     assert first not in kept
+    copies = [body for body in namespace.listed("configmaps") if body.get("immutable")]
+    assert len(copies) == 10  # each has its own content
 
 
 def test_a_lease_that_somebody_deleted_is_made_anew(cluster: provider.Cluster, namespace: Namespace) -> None:
@@ -73,7 +75,7 @@ def test_a_lease_that_somebody_deleted_is_made_anew(cluster: provider.Cluster, n
     before = cluster.kubectl(*uid)
     cluster.kubectl("delete", *where)
     namespace.until(lambda: cluster.kubectl(*uid) not in ("", before), seconds=60)
-    namespace.apply(service("adder", **IDLE))
+    namespace.apply(model("model"), service("adder", **IDLE))
     _settled(namespace, "adder", version=1)
 
 
