@@ -97,7 +97,7 @@ async def main():
     model = ModelRequest(
         name="m", version=1, uri=sys.argv[1], source=None, repository=sys.argv[2], layout=Layout.DIRECTORY
     )
-    source = source_of(model, Credentials(None, dict(os.environ)))
+    source = source_of(model, Credentials(None, dict(os.environ)), volume_bytes=None)
     await source.survey()
     print("surveyed", flush=True)
     sys.stdin.readline()
