@@ -24,17 +24,7 @@ STUCK_SECONDS = 60
 BRIEF_SECONDS = 600
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 # Reasons of the programs that read sources which no further try can change; `models.failure` has them all.
-FINAL = {
-    "AccessDenied",
-    "BadConfig",
-    "BadCredentials",
-    "BadLayout",
-    "BadRequest",
-    "NoVersions",
-    "NotFound",
-    "SourceChanged",
-    "Unreadable",
-}
+FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "SourceChanged", "Unreadable"}
 _KILLED = {137, 143}  # by SIGKILL, by SIGTERM
 _SCHEDULER = ((r"persistentvolumeclaim \"", "VolumeMissing"), (r"Insufficient \S*/\S+", "InsufficientGPU"))
 _REPLACED = "Triton does not restart a backend that has died, so the pod is replaced"

@@ -29,6 +29,8 @@ from triton_operator.resources.resolver import resolver_pod
 
 Json = dict[str, Any]
 
+# What waiting alone does not mend; it is tried again all the same, as somebody may mend it.
+REFUSED = FINAL | {"AccessDenied", "BadCredentials"}
 FIRST_SECONDS = 10.0
 MOST_SECONDS = 300.0
 WATCH_SECONDS = 1.0
@@ -172,7 +174,7 @@ def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Re
         over = world.now >= until
         gone = () if over or world.now < due else (_removal(pod),)
         again = None if over else max(WATCH_SECONDS, due - world.now)
-        final = over or (failure.reason in FINAL)
+        final = over or failure.reason in REFUSED
         tried = _failed(world, record, before, failure, final=final, look_again=again)
         return replace(tried, removals=others + gone)
     failure_ = waits_for(pod)
