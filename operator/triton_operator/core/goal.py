@@ -98,6 +98,8 @@ def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:
     assert world.spec is not None
     kept = world.revisions.get(revision_name(world.name, world.spec, resolution))
     number = 1 + max((revision.number for revision in world.revisions.values()), default=0)
+    if kept and kept.resolution is None:  # its ControllerRevision is lost, which its Deployment cannot tell
+        return replace(kept, resolution=resolution)
     try:
         return kept or render(world.name, world.spec, world.settings, resolution, number=number)
     except Unplaceable as error:
