@@ -55,9 +55,10 @@ class Wish:
         }
 
 
-async def make_namespace(api: Api, name: str) -> None:
+async def make_namespace(api: Api, name: str, *, labels: dict[str, str] | None = None) -> None:
     """Make a namespace, and in it the model that all services are of."""
-    await api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    metadata = {"name": name, "labels": labels or {}}
+    await api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     model = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model", "namespace": name}}
     files = {"config.pbtxt": 'backend: "python"', "model.py": "pass"}
     await api.create(names.CONFIG_MAP, model | {"data": files})

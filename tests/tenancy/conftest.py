@@ -12,10 +12,10 @@ from typing import Any
 import pytest_asyncio
 import yaml
 
-from benchmarks.api import NAMESPACE, Api
+from benchmarks.api import Api
 from benchmarks.api_server import ApiServer, api_server
 from benchmarks.installation import CHART, Replica
-from benchmarks.services import NOWHERE, Kubelet
+from benchmarks.services import NOWHERE, Kubelet, make_namespace
 from benchmarks.waiting import until
 from cluster.audit import Request, requests
 from cluster.permissions import Comparison, Permission, compare, granted
@@ -106,7 +106,7 @@ class Site:
 
     async def make_namespace(self, name: str) -> str:
         """Make a namespace in which pods become ready."""
-        await self.api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        await make_namespace(self.api, name)
         working = asyncio.create_task(Kubelet(self.api, name).work())
 
         async def end() -> None:

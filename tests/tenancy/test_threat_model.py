@@ -79,7 +79,6 @@ async def test_the_operator_may_not_reach_beyond_its_work(site: Site) -> None:
     for permission in (
         Permission("", "secrets", "get"),
         Permission("", "secrets", "list"),
-        Permission("", "pods", "create"),
         Permission("", "pods", "patch"),
         Permission("", "pods/exec", "create"),
         Permission("", "pods/attach", "create"),
@@ -95,7 +94,6 @@ async def test_the_operator_may_not_reach_beyond_its_work(site: Site) -> None:
         Permission("serving.triton-operator.dev", "inferenceservices", "patch"),
         Permission("serving.triton-operator.dev", "inferenceservices", "update"),
         Permission("serving.triton-operator.dev", "inferenceservices", "delete"),
-        Permission("", "configmaps", "delete"),
         Permission("", "persistentvolumeclaims", "get"),
         Permission("apps", "statefulsets", "create"),
         Permission("apps", "daemonsets", "create"),
