@@ -12,14 +12,16 @@ from typing import Any
 
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
+from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import is_unsettled, ready_endpoints
+from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
+from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import decode, encode
 from triton_operator.core.revision import from_object, revision_name
 from triton_operator.core.rollout import Room, room_of
-from triton_operator.core.world import Announcement, Fleet, Plan, World
+from triton_operator.core.world import Announcement, Answer, Fleet, Plan, Question, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
 from triton_operator.resources.sources import ORDER
@@ -109,6 +111,13 @@ class Cluster:
     """Stands for what the files at the source hold."""
     silent: bool = False
     """Whether the source does not answer."""
+    strange: frozenset[int] = frozenset()
+    """Versions with another signature."""
+    wrong: frozenset[int] = frozenset()
+    """Versions that answer golden requests otherwise than expected."""
+    walled: bool = False
+    """Whether the operator does not reach pods."""
+    answers: list[Answer] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     config_maps: dict[str, Json] = field(default_factory=dict)
     resolvers: list[Json] = field(default_factory=list)
@@ -132,6 +141,7 @@ class Cluster:
     seen_serving: int = 0
     """Ready pods in service when the operator looked last: it cannot know of those that became ready since."""
     _looked_at_pods: bool = False
+    _answered: bool = False
     _made: int = 0
     _due: float | None = START
     _seen: str = ""
@@ -209,7 +219,8 @@ class Cluster:
         fleets = {name: Fleet(d.wanted, d.pods, d.ready) for name, d in self.deployments.items()}
         pods: tuple[Json, ...] | None = None
         endpoints = None
-        if is_unsettled({"metadata": {"generation": self.generation}, "status": self.status}, fleets.values()):
+        service = {"metadata": {"generation": self.generation}, "status": self.status}
+        if is_unsettled(service, fleets.values()):
             pods = tuple(self._pod(pod) for pod in self.pods)
             ending = {name: sum(p.ends is not None for p in self.of(name)) for name in fleets}
             living = {name: [p for p in self.of(name) if p.ends is None] for name in fleets}
@@ -231,6 +242,8 @@ class Cluster:
         record = decode(self.record) if self.record is not None else None
         copies = frozenset(name for kind, name in self.bodies if kind == names.CONFIG_MAP.kind)
         asked = needs(self.spec, record, {r.name: r for r in kept if r}, copies)
+        name = None if is_ready(service) else golden_name(self.spec)
+        golden = {name} if name else set()
         routed = (self.selector or {}).get(names.LABEL_REVISION)
         return World(
             name=SERVICE,
@@ -254,10 +267,10 @@ class Cluster:
             },
             pods=pods,
             endpoints=endpoints,
-            kinds={},
+            answers=tuple(self.answers),
             dead=frozenset(),
             actions=self.actions,
-            config_maps={name: self.config_maps.get(name) for name in asked.config_maps},
+            config_maps={name: self.config_maps.get(name) for name in asked.config_maps | golden},
             resolvers=tuple(self.resolvers) if asked.resolvers else None,
             problems=(),
             waits=(),
@@ -295,6 +308,7 @@ class Cluster:
             self.quiet_from = max(self.quiet_from, self.now + 3 * TICK)
         self.operate()
         self.endpoints = listed
+        self._check_preflight()
 
     def operate(self) -> None:
         """Let the operator look, if something that it watches has changed or its own time has come."""
@@ -304,10 +318,12 @@ class Cluster:
         self.seen_serving = len(self.serving())
         plan = decide(self.world())
         self.carry_out(plan)
+        if self.crash_after is None and not (self.busy and plan.pressing):
+            self._answer(plan)
         self._seen = self._watched() if self.crash_after is None else ""
         if self.crash_after is not None:
             self.crash_after, self._due = None, self.now + TICK
-        elif self.busy and plan.pressing:
+        elif (self.busy and plan.pressing) or self._answered:
             self._due = self.now + TICK
         else:
             self._due = None if plan.look_again is None else self.now + plan.look_again
@@ -327,6 +343,21 @@ class Cluster:
         writes.append(partial(self._tell, plan))
         for write in writes[: self.crash_after]:
             write()
+
+    def _answer(self, plan: Plan) -> None:
+        """Let pods answer what they are asked, by the next tick."""
+        there = {pod.name for pod in self.pods if pod.serves}
+        before = self.answers
+        self.answers = [self._said(question) for question in plan.questions if question.pod in there]
+        self._answered = any(answer not in before for answer in self.answers)
+
+    def _said(self, question: Question) -> Answer:
+        if self.walled:
+            return Answer(question, unreachable="no route to it")
+        version = self._version[question.revision]
+        inputs = (Tensor("X", "FP32", (7 if version in self.strange else 2,)),)
+        mismatch = "it says 6" if question.golden and version in self.wrong else None
+        return Answer(question, About(Signature(inputs, ()), kinds=()), mismatch=mismatch)
 
     def _remember(self, text: str) -> None:
         if self.record != text:
@@ -430,6 +461,12 @@ class Cluster:
 
     # What is promised.
 
+    def _check_preflight(self) -> None:
+        """No request reaches a revision that answers otherwise than it must."""
+        bad = {pod.revision for pod in self.serving() if self._version[pod.revision] in self.wrong}
+        if bad and self.spec.rollout.golden_requests:
+            raise Violation(f"{self}: {bad} serve and give wrong answers")
+
     def check_sets(self) -> None:
         """With BlueGreen no third revision ever has pods."""
         revisions = {pod.revision for pod in self.pods}
@@ -491,7 +528,7 @@ class Cluster:
         }
         if pod.ends is not None:
             metadata["deletionTimestamp"] = str(pod.ends)
-        status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}]}
+        status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}], "podIP": "10.0.0.1"}
         if pod.placed is None:
             words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
             homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from triton_operator.api.signature import About, Signature
 from triton_operator.api.status import InferenceServiceStatus
-from triton_operator.core.conditions import announcements
+from triton_operator.core.announcements import announcements
 from triton_operator.core.decide import decide
 from triton_operator.core.record import encode
 from triton_operator.core.rollout import START_SECONDS
-from triton_operator.core.world import Plan, Problem, World
+from triton_operator.core.world import Answer, Plan, Problem, Question, World
 
 from .simulator import DOWN_TICKS, LOAD_TICKS, TICK, Cluster, spec_of
 
@@ -289,8 +290,10 @@ def test_gpus_that_are_held_and_not_used_are_reported() -> None:
     world = cluster.world()
     (name,) = world.revisions
     held = {name: replace(revision, gpu_count=1) for name, revision in world.revisions.items()}
-    for kinds, expected in (({"KIND_CPU"}, "True"), ({"KIND_GPU"}, "False"), ({"KIND_CPU", "KIND_GPU"}, "False")):
-        status = decide(replace(world, revisions=held, kinds={name: frozenset(kinds)})).status
+    question = Question(name, "pod", "10.0.0.1", "resnet50", 1)
+    for kinds, expected in ((("KIND_CPU",), "True"), (("KIND_GPU",), "False"), (("KIND_CPU", "KIND_GPU"), "False")):
+        answer = Answer(question, About(Signature((), ()), kinds))
+        status = decide(replace(world, revisions=held, answers=(answer,))).status
         found = [c["status"] for c in status["conditions"] if c["type"] == "ServesOnCPU"]
         assert found == [expected]
     assert "ServesOnCPU" not in {c["type"] for c in decide(world).status["conditions"]}

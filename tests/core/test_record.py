@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.core.record import Record, decode, encode
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -19,7 +20,17 @@ RECORDS = st.builds(
     progress=st.integers(0, 1000),
     suspended=st.booleans(),
     resuming=st.booleans(),
-    kinds=st.dictionaries(NAMES, st.lists(NAMES, max_size=2).map(tuple), max_size=2),
+    admitted=st.lists(NAMES, max_size=2).map(tuple),
+    about=st.dictionaries(
+        NAMES,
+        st.builds(
+            lambda name, shape, kind: About(Signature((Tensor(name, "FP32", shape),), (), 4), (kind,)),
+            NAMES,
+            st.lists(st.integers(-1, 9), max_size=2).map(tuple),
+            NAMES,
+        ),
+        max_size=2,
+    ),
     failure=st.none()
     | st.fixed_dictionaries(
         {name: NAMES for name in ("reason", "message", "revision", "time")}, optional={"pod": NAMES}
@@ -45,8 +56,8 @@ def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
         pytest.param('{"schema": 2}', id="other schema"),
         pytest.param('{"schema": 1, "serving": 5}', id="number for a list"),
         pytest.param('{"schema": 1, "started": "soon"}', id="text for a time"),
-        pytest.param('{"schema": 1, "kinds": []}', id="list for a map"),
-        pytest.param('{"schema": 1, "kinds": {"a": 1}}', id="number in a map"),
+        pytest.param('{"schema": 1, "about": []}', id="list for a map"),
+        pytest.param('{"schema": 1, "about": {"a": 1}}', id="number in a map"),
         pytest.param('{"schema": 1, "failure": 5}', id="number for a failure"),
         pytest.param('{"schema": 1, "started": NaN}', id="not a number"),
         pytest.param('{"schema": 1, "started": 1e999}', id="infinity"),
@@ -63,7 +74,7 @@ def test_what_is_no_record_counts_as_lost(text: str) -> None:
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     ),
-    field=st.sampled_from(["stable", "serving", "target", "started", "kinds", "failure", "resuming"]),
+    field=st.sampled_from(["stable", "serving", "target", "started", "about", "admitted", "failure", "resuming"]),
 )
 def test_no_text_makes_reading_fail(value: Any, field: str) -> None:
     record = decode(json.dumps({"schema": 1, field: value}))
@@ -86,3 +97,7 @@ def test_a_failure_that_the_operator_did_not_write_is_dropped_and_the_record_kep
     text = encode(Record(stable="a-1")).replace('"failure":null', f'"failure":{json.dumps(failure)}')
     record = decode(text)
     assert record is None or (record.stable == "a-1" and record.failure is None)
+
+
+def test_what_served_before_there_were_checks_counts_as_checked() -> None:
+    assert decode('{"schema": 1, "serving": ["a"]}') == Record(serving=("a",), admitted=("a",))

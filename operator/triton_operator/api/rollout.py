@@ -7,7 +7,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from triton_operator.api.fields import ApiModel
+from triton_operator.api.fields import ApiModel, DnsName
+
+
+class GoldenRequests(ApiModel):
+    """Inference requests whose answers are known."""
+
+    config_map_name: DnsName = Field(
+        description=(
+            "ConfigMap with one V2 inference request in JSON under each key, whose outputs hold the data expected, and"
+            " perhaps a tolerance {relative, absolute}; see docs/rollouts.md."
+        )
+    )
 
 
 class Rollout(ApiModel):
@@ -53,6 +64,20 @@ class Rollout(ApiModel):
             " safer and holds twice the GPUs for longer."
         ),
         json_schema_extra={"format": "int32"},
+    )
+    allow_signature_change: bool = Field(
+        default=False,
+        description=(
+            "Whether a new revision may take requests though it no longer takes or gives all that the one in service"
+            " does: names, data types and shapes of inputs and outputs, and the largest batch. false: it is rejected."
+        ),
+    )
+    golden_requests: GoldenRequests | None = Field(
+        default=None,
+        description=(
+            "Requests that the first pods of a new revision must answer as expected before they take any other. A"
+            " revision that answers otherwise is rejected."
+        ),
     )
     provision_timeout_seconds: int = Field(
         default=900,

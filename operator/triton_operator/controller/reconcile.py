@@ -13,8 +13,8 @@ from typing import Any
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.controller import logs
+from triton_operator.controller.checks import Checker
 from triton_operator.controller.children import Observer, Waits, Writer, refused
-from triton_operator.controller.kinds import KindReader
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
 from triton_operator.controller.vitals import Vitals
@@ -68,7 +68,7 @@ class Reconciler:
         self._settings = settings
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
-        self._kinds = KindReader(wake)
+        self._checker = Checker(wake)
         self._vitals = Vitals(kube, store, settings.watch, wake)
         self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
         self._wake = wake
@@ -90,7 +90,7 @@ class Reconciler:
         """
         service = self._store.get(names.INFERENCE_SERVICE, key)
         if service is None or "deletionTimestamp" in service["metadata"]:
-            self._kinds.forget(key)
+            self._checker.forget(key)
             return None
         logs.bind(generation=service["metadata"]["generation"])
         world = await gather(
@@ -102,7 +102,7 @@ class Reconciler:
             dead=self._vitals.dead(key),
             now=self._clock(),
         )
-        world = replace(world, kinds=self._kinds.known(key, world))
+        world = replace(world, answers=self._checker.answers(key))
         plan = decide(world)
         if plan.pressing and self._pressed() and await self._has_its_name(world):
             # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
@@ -113,6 +113,7 @@ class Reconciler:
         if problems or waits:
             plan = decide(replace(world, problems=problems, waits=waits))
         await self._tell(service, world, plan)
+        self._checker.ask(key, plan.questions, seen=world.answers)
         return plan.look_again
 
     async def _has_its_name(self, world: World) -> bool:
@@ -124,7 +125,7 @@ class Reconciler:
         """End what runs in the background."""
         self._look_out.cancel()
         await asyncio.wait({self._look_out})
-        await self._kinds.close()
+        await self._checker.close()
 
     async def _carry_out(self, world: World, plan: Plan) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
         """Do what is planned; tell what only the user can mend, and whose end is waited for."""

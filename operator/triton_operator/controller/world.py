@@ -18,6 +18,7 @@ from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
+from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, World
@@ -69,7 +70,8 @@ async def gather(
     if spec:
         own = (body["metadata"]["name"] for body in children[names.CONFIG_MAP])
         asked = needs(spec, record, revisions, own)
-        for wanted in sorted(asked.config_maps):
+        golden = golden_name(spec) if not is_ready(service) else None
+        for wanted in sorted(asked.config_maps | ({golden} if golden else set())):
             config_maps[wanted] = await kube.get(names.CONFIG_MAP, namespace=namespace, name=wanted)
         if asked.resolvers:
             selector = f"{names.LABEL_RESOLVES}={name}"
@@ -90,7 +92,7 @@ async def gather(
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
         pods=pods,
         endpoints=endpoints,
-        kinds={},
+        answers=(),
         dead=dead,
         actions=_actions(metadata.get("annotations") or {}),
         config_maps=config_maps,
@@ -120,11 +122,15 @@ def read_spec(service: Json) -> tuple[InferenceServiceSpec | None, str | None]:
 def is_unsettled(service: Json, fleets: Iterable[Fleet]) -> bool:
     """Say whether pods must be looked at: something is under way, or was at the last look."""
     listed = list(fleets)
+    whole = len(listed) == 1 and listed[0].wanted == listed[0].pods == listed[0].ready and not listed[0].refused
+    return bool(listed) and not (is_ready(service) and whole)
+
+
+def is_ready(service: Json) -> bool:
+    """Say whether the generation of a service was fully realised at the last look."""
     status = service.get("status") or {}
     current = status.get("observedGeneration") == service["metadata"]["generation"]
-    settled = current and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-    whole = len(listed) == 1 and listed[0].wanted == listed[0].pods == listed[0].ready and not listed[0].refused
-    return bool(listed) and not (settled and whole)
+    return current and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
 
 
 def ready_endpoints(slices: Iterable[Json], pods: Iterable[Json]) -> dict[str, int]:

@@ -114,7 +114,8 @@ def _refresh(world: World, spec: InferenceServiceSpec, record: Record, revision:
 
 def _retry(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
     if record.held and revision in (record.held.revision, world.name):
-        return replace(record, held=None, started=0.0, failure=None), None
+        admitted = tuple(name for name in record.admitted if name != record.held.revision)  # it is checked again
+        return replace(record, held=None, started=0.0, failure=None, admitted=admitted), None
     if record.attempt and revision in (record.target, world.name):
         return replace(record, attempt=None, failure=None), None
     return record, f"nothing of revision {revision} was rejected"

@@ -12,12 +12,14 @@ from typing import Any
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, SERVES_ON_CPU, STALLED, SUSPENDED
 from triton_operator.core.lookup import Look
+from triton_operator.core.preflight import Gate
 from triton_operator.core.record import Held, Record
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, Room, deadline, provision_seconds
 from triton_operator.core.times import timestamp
-from triton_operator.core.world import Announcement, Failure, Fleet, World
+from triton_operator.core.world import Failure, Fleet, World
 from triton_operator.resources.children import headless_name
+from triton_operator.resources.labels import NO_REVISION
 
 Json = dict[str, Any]
 Verdict = tuple[str, str, str]  # status, reason, message
@@ -34,6 +36,7 @@ class Situation:
         desired: pods wanted in all.
         room: the room of the rollout.
         failure: what is wrong with the target, or None.
+        gate: how far the checks of the target are.
         refusal: why the spec cannot be carried out, as reason and message, or None.
         lookup: the look at the sources, while it is not known what revision the spec asks for.
     """
@@ -44,6 +47,7 @@ class Situation:
     desired: int
     room: Room
     failure: Failure | None
+    gate: Gate
     refusal: tuple[str, str] | None
     lookup: Look | None
 
@@ -96,6 +100,11 @@ def ready(s: Situation) -> Verdict:
     if s.record.resuming:
         return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
     progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
+    if s.gate.unreachable:
+        words = f"{progress}; they take requests once they have answered to the operator: {s.gate.unreachable}"
+        return "False" if _is_late(s) else "Unknown", "PodUnreachable", words
+    if is_being_checked(s):
+        return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{why}"
     if s.record.stable is None:
         return "Unknown", "Loading", progress + why
     if s.record.stable != name:
@@ -110,7 +119,13 @@ def is_whole(s: Situation) -> bool:
     """Say whether the target serves with just the pods that are wanted."""
     if s.record.suspended:
         return not s.pods
-    return s.record.stable == s.target.name and s.fleet.pods == s.fleet.ready == s.desired == s.pods
+    checked = s.gate.admitted or not s.desired
+    return checked and s.record.stable == s.target.name and s.fleet.pods == s.fleet.ready == s.desired == s.pods
+
+
+def is_being_checked(s: Situation) -> bool:
+    """Say whether pods of the target are ready and have yet to answer what they are asked before they serve."""
+    return s.fleet.ready > 0 and not s.gate.admitted
 
 
 def failing(s: Situation) -> tuple[str, str] | None:
@@ -120,16 +135,20 @@ def failing(s: Situation) -> tuple[str, str] | None:
     name = s.target.name
     if s.failure and s.failure.final:
         return s.failure.reason, s.failure.message
-    if _is_shut(s):
+    if _is_shut(s) or is_being_checked(s):
         return None
-    provision = provision_seconds(s.world)
-    late = s.world.now >= deadline(s.record, s.target, provision_seconds=provision) and s.record.started
-    if late and not _all_ready(s):
+    if _is_late(s) and not _all_ready(s):
         homeless = s.record.homeless or not s.record.placed
-        within = f"placed on nodes within {provision} s" if homeless else "loaded in time"
+        within = f"placed on nodes within {provision_seconds(s.world)} s" if homeless else "loaded in time"
         reason = s.failure.reason if s.failure else "DeadlineExceeded"
         return reason, f"not all pods of revision {name} were {within}{_why(s)}"
     return None
+
+
+def _is_late(s: Situation) -> bool:
+    """Say whether the time of what is under way is out."""
+    until = deadline(s.record, s.target, provision_seconds=provision_seconds(s.world))
+    return bool(s.record.started) and s.world.now >= until
 
 
 def _is_shut(s: Situation) -> bool:
@@ -207,7 +226,8 @@ def available(s: Situation) -> Verdict:
 
 def serves_on_cpu(s: Situation) -> Verdict | None:
     """Say whether GPUs were asked for and Triton loaded the model on the CPU all the same; None if not known."""
-    kinds = s.record.kinds.get(s.target.name)
+    about = s.record.about.get(s.target.name)
+    kinds = about.kinds if about else ()
     if not s.target.gpu_count or not kinds:
         return None
     if "KIND_GPU" in kinds or "KIND_MODEL" in kinds:
@@ -318,53 +338,9 @@ def phase(by_type: Mapping[str, Json]) -> str:
 
 def scale_selector(service: str, serving: tuple[str, ...]) -> str:
     """Write the selector of the pods in service, for whoever scales by /scale."""
-    revisions = f"{LABEL_REVISION}={serving[0]}" if len(serving) == 1 else f"{LABEL_REVISION} in ({','.join(serving)})"
-    return f"{LABEL_SERVICE}={service},{revisions}"
-
-
-def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
-    """Tell what changed between two statuses, once.
-
-    Args:
-        before: the status as last written.
-        after: the status to write.
-
-    Returns:
-        Events for changes of state; none when only numbers changed.
-    """
-    old = {c["type"]: c for c in before.get("conditions") or []}
-    new = {c["type"]: c for c in after["conditions"]}
-    told: list[Announcement] = []
-    failure, last = after.get("lastFailure"), before.get("lastFailure")
-    if failure and _identity(failure) != _identity(last or {}):
-        told.append(Announcement("Warning", failure["reason"], failure["message"]))
-    rejected = after.get("rejected")
-    if rejected and rejected != before.get("rejected") and rejected["by"] == "Operator":
-        words = f"revision {rejected['name']} is not tried again until the spec changes: {rejected['message']}"
-        told.append(Announcement("Warning", "Rejected", words))
-    for type_ in (ACCEPTED, SERVES_ON_CPU):
-        condition, was = new.get(type_), old.get(type_)
-        bad = "False" if type_ == ACCEPTED else "True"
-        if condition and condition["status"] == bad and _changed(was, condition):
-            told.append(Announcement("Warning", condition["reason"], condition["message"]))
-    if (stable := after.get("stable")) and stable["name"] != (before.get("stable") or {}).get("name"):
-        told.append(Announcement("Normal", "Promoted", f"revision {stable['name']} serves version {stable['version']}"))
-    canary, accepted = after.get("canary"), new[ACCEPTED]["status"] == "True"
-    was_accepted = old.get(ACCEPTED, {}).get("status") == "True"
-    if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
-        told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
-    is_ready, was_ready = new[READY], old.get(READY)
-    if is_ready["status"] == "True" and _changed(was_ready, is_ready):
-        told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
-    return tuple(told)
-
-
-def _identity(failure: Json) -> tuple[Any, ...]:
-    return failure.get("reason"), failure.get("revision")
-
-
-def _changed(before: Json | None, after: Json) -> bool:
-    return before is None or (before["status"], before["reason"]) != (after["status"], after["reason"])
+    if len(serving) > 1:
+        return f"{LABEL_SERVICE}={service},{LABEL_REVISION} in ({','.join(serving)})"
+    return f"{LABEL_SERVICE}={service},{LABEL_REVISION}={serving[0] if serving else NO_REVISION}"
 
 
 def _since(before: Json | None, status: str, now: str) -> str:

@@ -18,10 +18,10 @@ from triton_operator.api.names import (
 )
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
-from triton_operator.core import blue_green
+from triton_operator.core import blue_green, preflight
+from triton_operator.core.announcements import announcements
 from triton_operator.core.conditions import (
     Situation,
-    announcements,
     dated,
     failing,
     is_whole,
@@ -39,6 +39,7 @@ from triton_operator.core.rollout import (
     advance,
     afresh,
     aim,
+    begun,
     deadline,
     longest,
     provision_seconds,
@@ -46,6 +47,7 @@ from triton_operator.core.rollout import (
     room_of,
     share_out,
     timed,
+    unchecked,
 )
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
@@ -84,18 +86,24 @@ def decide(world: World) -> Plan:
     record = afresh(world, aimed, target)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     record = blue_green.cooled(world, record, target.name)
+    gate = preflight.check(world, record, target, desired=desired)
+    if gate.admitted and target.name not in record.admitted:  # its further pods have their own time
+        record = begun(gate.record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
+    record = replace(record, about=gate.record.about, admitted=gate.record.admitted)
     is_blue_green = blue_green.is_blue_green(world)
     arrived = _arrived(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
     shares = _shares(world, record, target.name, desired, room, arrived)
-    admitted = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
+    may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
+    admitted = gate.admitted and may_serve
     record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
     ill = fleet.ready < desired or fleet.refused or world.dead
     failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
-    settled = fleet.ready >= desired and not world.dead
+    failure = gate.failure or failure
+    settled = fleet.ready >= desired and not world.dead and gate.admitted
     record = replace(record, failure=_remembered(world, record, target.name, failure, settled=settled))
     if record.held and record.failure is None and (goal.record.failure or {}).get("revision") == record.held.revision:
         record = replace(record, failure=goal.record.failure)
@@ -108,6 +116,7 @@ def decide(world: World) -> Plan:
         desired=desired,
         room=room,
         failure=failure,
+        gate=gate,
         refusal=goal.refusal or _refusal(world),
         lookup=goal.look if goal.wanted is None and not goal.refusal and not record.held else None,
     )
@@ -131,8 +140,9 @@ def decide(world: World) -> Plan:
         surplus=_surplus(world, spec, target, record, shares),
         removals=removed + goal.look.removals,
         resolver=goal.look.pod,
+        questions=gate.questions,
         status=built,
-        announcements=goal.told + announcements(world.status, built) + _farewells(removed, target.name),
+        announcements=goal.told + gate.told + announcements(world.status, built) + _farewells(removed, target.name),
         look_again=_sooner(goal.look.look_again, _look_again(world, record, target, built)),
     )
 
@@ -148,9 +158,22 @@ def _shares(world: World, record: Record, target: str, desired: int, room: Room,
         return dict.fromkeys({*world.fleets, target}, 0)
     if record.resuming and record.stable is not None and record.stable in world.revisions:
         return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
+    dark = unchecked(world, record, target)  # their pods carry no load
+    fleets = {name: replace(fleet, ready=0) if name in dark else fleet for name, fleet in world.fleets.items()}
     if blue_green.is_blue_green(world):
-        return blue_green.shares(world, record, target, desired=desired, arrived=arrived)
-    return share_out(target, desired=desired, room=room, stable=record.stable, fleets=world.fleets, arrived=arrived)
+        found = blue_green.shares(world, record, target, desired=desired, arrived=arrived)
+    elif target not in record.admitted and len(record.serving) > 1:
+        # The Service selects all pods there are. One revision serves alone again before a third one begins.
+        by_ready = sorted(record.serving, key=lambda name: -fleets.get(name, NOTHING).ready)
+        stable_serves = record.stable in record.serving and fleets.get(record.stable or "", NOTHING).ready
+        alone = record.stable if stable_serves and record.stable else by_ready[0]
+        other = next(name for name in by_ready if name != alone)
+        back = _arrived(world, record, alone)
+        found = share_out(alone, desired=desired, room=room, stable=other, fleets=fleets, arrived=back)
+        found[target] = 0
+    else:
+        found = share_out(target, desired=desired, room=room, stable=record.stable, fleets=fleets, arrived=arrived)
+    return found
 
 
 def _children(
@@ -311,7 +334,7 @@ def _sooner(one: float | None, other: float | None) -> float | None:
 def _unbegun(world: World, goal: Goal) -> Plan:
     """Say how far a service is that has no revision yet: its sources are looked up, or it cannot be carried out."""
     if goal.refusal:
-        return _left_alone(world, *goal.refusal, record=goal.record)
+        return replace(_left_alone(world, *goal.refusal, record=goal.record), look_again=STALLED_SECONDS)
     found, record = goal.look, goal.record
     if found.failure:
         record = replace(record, failure=_remembered(world, record, None, found.failure, settled=False))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from triton_operator.core.actions import spec_hash, take
 from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
+from triton_operator.core.preflight import golden_refusal
 from triton_operator.core.record import Held, Record
 from triton_operator.core.resolution import Resolution
 from triton_operator.core.revision import Revision, render, revision_name
@@ -52,10 +53,12 @@ def choose(world: World, record: Record) -> Goal:
     seen = look(world, spec, taken.record)
     record = seen.record
     placed = _placed(world, seen.resolution) if seen.resolution else None
-    wanted = placed if isinstance(placed, Revision) else None
     held = record.held
     if (held and held.spec != spec_hash(spec, held.by)) or (held and held.goal not in world.revisions):
         record = replace(record, held=None)
+    if isinstance(placed, Revision) and not record.held:
+        placed = golden_refusal(world, record, placed.name) or placed
+    wanted = placed if isinstance(placed, Revision) else None
     goal = world.revisions[record.held.goal] if record.held else wanted
     if goal is None:  # what was under way goes on
         goal = world.revisions.get(record.target or "") or world.revisions.get(record.stable or "")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from triton_operator.api.signature import About, about_from_json
 from triton_operator.core.resolution import Resolution, from_json
 
 SCHEMA = 1
@@ -87,7 +88,8 @@ class Record:
         progress: the most pods of the target that have been ready since that work began.
         suspended: whether the service was suspended at the last look.
         resuming: whether stable is being brought back before the target goes on.
-        kinds: for each revision, the kinds of instances that Triton really loaded, such as KIND_GPU.
+        admitted: revisions that passed the checks before traffic, or came before there were any.
+        about: for each revision, what its Triton says about it.
         failure: the last failure of the target, as in the status.
         resolution: what the sources of the spec resolved to, or None while that is not known.
         attempt: the look at the sources that is under way or has failed, or None.
@@ -106,7 +108,8 @@ class Record:
     progress: int = 0
     suspended: bool = False
     resuming: bool = False
-    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    admitted: tuple[str, ...] = ()
+    about: dict[str, About] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     resolution: Resolution | None = None
     attempt: Attempt | None = None
@@ -119,6 +122,7 @@ class Record:
 def encode(record: Record) -> str:
     """Print a record as JSON, the same text for the same record."""
     values = asdict(record)
+    values["about"] = {name: about.to_json() for name, about in record.about.items()}
     values["resolution"] = record.resolution.to_json() if record.resolution else None
     return json.dumps({"schema": SCHEMA} | values, sort_keys=True, separators=(",", ":"))
 
@@ -151,7 +155,8 @@ def decode(text: str) -> Record | None:
             progress=int(given("progress")),
             suspended=bool(given("suspended")),
             resuming=bool(given("resuming")),
-            kinds={name: _names(kinds) for name, kinds in given("kinds").items()},
+            admitted=_names(values.get("admitted", given("serving"))),
+            about={str(name): about_from_json(value) for name, value in given("about").items()},
             failure=_failure(given("failure")),
             resolution=from_json(given("resolution")),
             attempt=_attempt(given("attempt")),

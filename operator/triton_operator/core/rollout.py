@@ -10,10 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision
 from triton_operator.core.world import Fleet, World
+from triton_operator.resources.labels import NO_REVISION
 
 # What images, volumes and the preparation of the model may take once a pod has a node, before Triton begins to load.
 START_SECONDS = 600
@@ -135,16 +137,16 @@ def recover(world: World) -> Record:
         A record whose serving revisions are those that the Service and the ready pods show.
     """
     ready = {name: fleet.ready for name, fleet in world.fleets.items() if fleet.ready}
-    if not ready:  # suspended, or all pods are down: the Service still says who served
+    if not ready or world.routed == NO_REVISION:  # all pods are down, or dark: the Service still says who served
         last = world.routed if world.routed in world.revisions else None
-        return Record(stable=last, serving=(last,) if last else (), started=world.now)
+        return _recovered(world, last, (last,) if last else ())
     most = max(ready, key=lambda name: (ready[name], name))
     routed = world.routed if world.routed in ready else None
-    return Record(
-        stable=routed or most,
-        serving=(routed,) if routed else tuple(sorted(ready)),
-        started=world.now,
-    )
+    return _recovered(world, routed or most, (routed,) if routed else tuple(sorted(ready)))
+
+
+def _recovered(world: World, stable: str | None, serving: tuple[str, ...]) -> Record:
+    return Record(stable=stable, serving=serving, admitted=serving, started=world.now)
 
 
 def aim(world: World, record: Record, target: str, *, suspended: bool, pending: bool) -> Record:
@@ -162,10 +164,10 @@ def aim(world: World, record: Record, target: str, *, suspended: bool, pending: 
     """
     if record.target != target:
         resuming = record.resuming and record.stable != target
-        record = replace(_begun(record, world.now), target=target, failure=None, resuming=resuming)
+        record = replace(begun(record, world.now), target=target, failure=None, resuming=resuming)
     if record.suspended and not suspended:
         behind = record.stable is not None and (record.stable != target or pending)
-        record = replace(_begun(record, world.now), resuming=behind, failure=None)
+        record = replace(begun(record, world.now), resuming=behind, failure=None)
     return replace(record, suspended=suspended)
 
 
@@ -180,38 +182,58 @@ def advance(
         target: the revision to get to.
         desired: pods wanted in all.
         shares: the replicas that every revision is to have.
-        admitted: whether a target with ready pods may serve.
+        admitted: whether a target with ready pods may begin to serve: it was checked, and its strategy lets it.
 
     Returns:
         The record with its pointers moved.
     """
-    fleets = world.fleets
-    serving = list(record.serving) or [target]
+    fleets, checked = world.fleets, target in record.admitted
+    serving = list(record.serving)
     warm = record.warm.revision if record.warm else None
-    if target not in serving and admitted and fleets.get(target, NOTHING).ready:
+    # Two in the Service widen it to all pods there are: none of them may be of a revision that was not checked.
+    dark = has_pods(world, *unchecked(world, record, target))
+    if target not in serving and admitted and not dark and fleets.get(target, NOTHING).ready:
         serving.append(target)
     stable = record.stable  # it may have been gone and grow again, because the one that followed it was given up
-    if stable and stable not in serving and fleets.get(stable, NOTHING).ready and shares.get(stable, 0):
+    open_ = not dark and (checked or not has_pods(world, target))
+    if stable and open_ and stable not in serving and fleets.get(stable, NOTHING).ready and shares.get(stable, 0):
         serving.append(stable)
     occupied = {name for name, fleet in fleets.items() if fleet.pods or fleet.ending or shares.get(name, 0)}
     if record.suspended:  # what serves is left in the Service until it has gone
-        keep = record.stable or target
-        return replace(record, serving=record.serving if record.serving and _any_pods(world) else (keep,))
-    serving = [name for name in serving if name in occupied or name == target] or [target]
+        keep = tuple(name for name in (record.stable or target,) if name in record.admitted)
+        return replace(record, serving=record.serving if record.serving and _any_pods(world) else keep)
+    serving = [name for name in serving if name in occupied or name == target]
+    if not checked and len(serving) > 1:  # the target needs the Service narrow before it has pods
+        serving = [name for name in serving if fleets.get(name, NOTHING).ready] or serving[:1]
+    if not serving:
+        serving = [name for name in (target if checked else record.stable,) if name in record.admitted]
     alone = not (occupied - {target, warm})
-    proven = desired == 0 or fleets.get(target, NOTHING).ready >= desired
+    proven = desired == 0 or (checked and fleets.get(target, NOTHING).ready >= desired)
     stable = target if alone and proven else record.stable
     if target == stable and alone:
-        serving = [target]
+        serving = [target] if checked else []
     if target in serving and len(serving) > 1 and target != stable and not fleets.get(target, NOTHING).ready:
         # it has lost all its pods again; it stays in service only as long as it has taken over part of the load
         serving = [name for name in serving if name != target]
     resuming = record.resuming and not _is_back(world, record, desired)
     if record.resuming and not resuming:
-        record = _begun(record, world.now)
-    kinds = {name: kinds for name, kinds in record.kinds.items() if name in occupied or name == target}
-    kinds |= {n: tuple(sorted(found)) for n, found in world.kinds.items() if n in occupied or n == target}
-    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, kinds=kinds)
+        record = begun(record, world.now)
+    used = {target, stable, *serving}
+    about = {name: told for name, told in record.about.items() if name in used}
+    return replace(record, stable=stable, serving=tuple(serving), resuming=resuming, about=about)
+
+
+def unchecked(world: World, record: Record, target: str) -> list[str]:
+    """List the revisions, the target excepted, whose pods no request may reach."""
+    lit = {*record.admitted, *record.serving, target}
+    return [name for name in world.revisions if name in world.fleets and name not in lit]
+
+
+def has_pods(world: World, *revisions: str) -> bool:
+    """Say whether one of some revisions has pods, or is to have, those excepted that are ending."""
+    fleets = [world.fleets.get(name, NOTHING) for name in revisions]
+    labels = (p["metadata"]["labels"] for p in world.pods or () if "deletionTimestamp" not in p["metadata"])
+    return any(f.pods or f.wanted for f in fleets) or any(of.get(LABEL_REVISION) in revisions for of in labels)
 
 
 def timed(world: World, record: Record, target: str, *, wanted: int, settled: bool) -> Record:
@@ -229,12 +251,12 @@ def timed(world: World, record: Record, target: str, *, wanted: int, settled: bo
         when all pods that are wanted now have got nodes, or have lost them.
     """
     if settled:
-        return _begun(record, 0.0)
+        return begun(record, 0.0)
     if record.resuming and record.stable is not None:
         return _placed(world, record, record.stable, wanted)
     fleet = world.fleets.get(target, NOTHING)
     if not record.started or fleet.ready > record.progress:
-        record = _begun(record, world.now, progress=fleet.ready)
+        record = begun(record, world.now, progress=fleet.ready)
     # Without a Deployment, as long as its name is taken, no time runs; it is noted now and then, not at each look.
     if target not in world.fleets and world.now >= record.started + provision_seconds(world) / 2:
         record = replace(record, started=world.now)
@@ -252,11 +274,12 @@ def afresh(world: World, record: Record, target: Revision) -> Record:
     is_new = world.status.get("observedGeneration") != world.generation
     until = deadline(record, target, provision_seconds=provision_seconds(world))
     if is_new and record.started and world.now >= until:
-        return _begun(record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
+        return begun(record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
     return record
 
 
-def _begun(record: Record, now: float, *, progress: int = 0) -> Record:
+def begun(record: Record, now: float, *, progress: int = 0) -> Record:
+    """Let the time of what is under way begin now, or end (0), with so many pods ready."""
     return replace(record, started=now, placed=0.0, homeless=0.0, progress=progress)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from triton_operator.api.golden import Golden
 from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
+from triton_operator.api.signature import About
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision
@@ -55,6 +57,44 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a ready pod is to be asked, beside the reconciles.
+
+    Attributes:
+        revision: its revision.
+        pod: its uid.
+        address: its address, IPv4 or IPv6.
+        model: the model's name.
+        version: the model's version.
+        golden: requests that it must answer as expected.
+    """
+
+    revision: str
+    pod: str
+    address: str
+    model: str
+    version: int
+    golden: tuple[Golden, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a pod has answered.
+
+    Attributes:
+        question: what was asked.
+        about: what the version of the model is, or None if the pod could not tell.
+        unreachable: why the pod cannot be asked, or None.
+        mismatch: how it answered a golden request otherwise than expected, or None.
+    """
+
+    question: Question
+    about: About | None = None
+    unreachable: str | None = None
+    mismatch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything that a decision may depend on.
 
@@ -74,7 +114,7 @@ class World:
         listed: names of all children by kind.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
-        kinds: for each revision, the instance kinds read back from Triton in this reconcile.
+        answers: what pods have answered to what was asked of them.
         dead: uids of pods that call themselves ready and execute nothing any more.
         actions: values of the annotations by which a person asks for something, by action.
         config_maps: the user's ConfigMaps that were read, by name; None for one that does not exist.
@@ -99,7 +139,7 @@ class World:
     listed: Mapping[Kind, frozenset[str]]
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
-    kinds: Mapping[str, frozenset[str]]
+    answers: tuple[Answer, ...]
     dead: frozenset[str]
     actions: Mapping[str, str]
     config_maps: Mapping[str, Json | None]
@@ -147,6 +187,7 @@ class Plan:
         pressing: those of them that bring new pods on their way, to be written first while other services wait for
             theirs.
         resolver: the pod to make that looks at the sources, or None.
+        questions: what to ask of pods, until it is answered or no longer asked.
         surplus: children to delete, by kind and name.
         removals: pods to delete.
         status: the whole status to write.
@@ -161,6 +202,7 @@ class Plan:
     pressing: tuple[tuple[Kind, Json], ...] = ()
     removals: tuple[Removal, ...] = ()
     resolver: Json | None = None
+    questions: tuple[Question, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     look_again: float | None = None
 

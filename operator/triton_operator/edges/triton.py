@@ -1,11 +1,12 @@
 """What a running Triton says about itself, asked over HTTP from pod to pod.
 
-Not for: inference, nor readiness, which the kubelet probes.
+Not for: inference (`edges.golden`), nor readiness, which the kubelet probes.
 """
 
 import json
 import logging
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from triton_operator.api import names
+from triton_operator.api.signature import About, Signature, Tensor
 
 ANSWER_SECONDS = 3.0
 """Time limit of one question: a busy server is asked again at the next look."""
@@ -34,10 +36,16 @@ _KINDS = frozenset({"KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"})
 _log = logging.getLogger(__name__)
 
 
-async def loaded_kinds(
-    pod_ip: str, *, model: str, version: int | str, port: int = names.PORT_HTTP
-) -> frozenset[str] | None:
-    """Ask on what a model was really loaded, which can differ from what its configuration left open.
+class PodUnreachable(Exception):
+    """No answer came from the pod, or one that is not Triton's; it says nothing about the model."""
+
+
+class NotReady(Exception):
+    """Triton answers, and does not know this version of the model, or not yet."""
+
+
+async def about(pod_ip: str, *, model: str, version: int | str, port: int = names.PORT_HTTP) -> About:
+    """Ask what a version of a model is.
 
     Args:
         pod_ip: the pod's address, IPv4 or IPv6.
@@ -46,22 +54,58 @@ async def loaded_kinds(
         port: Triton's HTTP port.
 
     Returns:
-        The kinds of the model's instance groups, such as "KIND_GPU" (none for an ensemble); None when the pod cannot be
-        asked or does not know the model.
+        What it takes and gives, and on what it was really loaded, which can differ from what its configuration left
+        open.
+
+    Raises:
+        PodUnreachable: no answer came within 3 s.
+        NotReady: the version is not there, or the answer cannot be read.
     """
-    config = await _config(pod_ip, port, model, version)
-    if config is None:
-        return None
+    path = f"/v2/models/{quote(model, safe='')}/versions/{quote(str(version), safe='')}"
     try:
+        metadata = json.loads(await _asked(pod_ip, port, path))
+        config = json.loads(await _asked(pod_ip, port, f"{path}/config"))
         groups = config.get("instance_group") or ()
-        return frozenset(kind for group in groups if (kind := group.get("kind")) in _KINDS)
-    except (AttributeError, TypeError) as error:
-        _log.debug("Triton at %s gave no configuration of %s: %s", pod_ip, model, error)
-        return None
+        optional = {tensor["name"] for tensor in config.get("input") or () if tensor.get("optional")}
+        return About(
+            kinds=tuple(sorted({kind for group in groups if (kind := group.get("kind")) in _KINDS})),
+            signature=Signature(
+                inputs=tuple(_tensor(tensor, optional) for tensor in metadata.get("inputs") or ()),
+                outputs=tuple(_tensor(tensor) for tensor in metadata.get("outputs") or ()),
+                most_batch=int(config.get("max_batch_size") or 0),
+            ),
+        )
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError, OverflowError) as error:
+        raise NotReady(f"what {pod_ip} says about model {model} cannot be read: {error!r}"[:4096]) from error
+
+
+def unreachable(pod_ip: str, port: int, error: object) -> PodUnreachable:
+    """Say that a pod does not answer, and what to do."""
+    return PodUnreachable(
+        f"{_host(pod_ip)}:{port} does not answer: {error}. Let the operator's pod reach the service's pods on ports"
+        f" {names.PORT_HTTP} and {names.PORT_GRPC} (NetworkPolicy, mTLS of a mesh)"[:4096]
+    )
+
+
+def _tensor(found: dict[str, Any], optional: Collection[str] = ()) -> Tensor:
+    name = str(found["name"])
+    return Tensor(name, str(found["datatype"]), tuple(int(size) for size in found["shape"]), name in optional)
+
+
+async def _asked(pod_ip: str, port: int, path: str) -> bytes:
+    try:
+        status, data = await _get(pod_ip, port, path)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unreachable(pod_ip, port, str(error) or type(error).__name__) from error
+    if status in (400, 404):
+        raise NotReady(f"Triton at {pod_ip} says: {data[:1024].decode(errors='replace')}")
+    if status != 200:
+        raise unreachable(pod_ip, port, f"HTTP status {status}, which is not Triton's")
+    return data
 
 
 async def backend_of(pod_ip: str, *, model: str, version: int | str, port: int = names.PORT_HTTP) -> str | None:
-    """Ask by which backend a model is run; arguments as of `loaded_kinds`.
+    """Ask by which backend a model is run; arguments as of `about`.
 
     Returns:
         The backend, such as "python"; None when the pod cannot be asked, or does not say.
@@ -109,21 +153,28 @@ async def serving_counts(
 
 
 async def _read(pod_ip: str, port: int, path: str) -> bytes | None:
-    host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
-    limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=limit, headers={"Accept-Encoding": "identity"}) as session,
-            session.get(URL(f"http://{host}:{port}{path}", encoded=True), allow_redirects=False) as answer,
-        ):
-            if answer.status != 200:
-                return None
-            data = b""
-            async for chunk in answer.content.iter_chunked(1 << 16):  # the image is the user's: it may send anything
-                data += chunk
-                if len(data) > _MOST_BYTES:
-                    return None
-            return data
+        status, data = await _get(pod_ip, port, path)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        _log.debug("Triton at %s did not answer to %s: %s", host, path, error)
+        _log.debug("Triton at %s did not answer to %s: %s", pod_ip, path, error)
         return None
+    return data if status == 200 else None
+
+
+async def _get(pod_ip: str, port: int, path: str) -> tuple[int, bytes]:
+    """Get a page; ValueError if it is longer than anything of Triton's that is asked for."""
+    limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=limit, headers={"Accept-Encoding": "identity"}) as session,
+        session.get(URL(f"http://{_host(pod_ip)}:{port}{path}", encoded=True), allow_redirects=False) as answer,
+    ):
+        data = b""
+        async for chunk in answer.content.iter_chunked(1 << 16):  # the image is the user's: it may send anything
+            data += chunk
+            if len(data) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES} bytes")
+        return answer.status, data
+
+
+def _host(pod_ip: str) -> str:
+    return f"[{pod_ip}]" if ":" in pod_ip else pod_ip

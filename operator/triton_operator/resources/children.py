@@ -19,7 +19,7 @@ from triton_operator.api.names import (
     SERVICE,
     Kind,
 )
-from triton_operator.resources.labels import metadata, revision_labels, revision_selector, service_labels
+from triton_operator.resources.labels import NO_REVISION, metadata, revision_labels, revision_selector, service_labels
 
 Json = dict[str, Any]
 
@@ -100,7 +100,8 @@ def stable_service(owner: Owner, serving: tuple[str, ...]) -> Json:
 
     Args:
         owner: the service.
-        serving: revisions in service: one narrows the selector to it; several widen it to all pods of the service.
+        serving: revisions in service: one narrows the selector to it; several widen it to all pods of the service;
+            without any it selects none.
 
     Returns:
         The Service, named like the InferenceService.
@@ -116,8 +117,10 @@ def headless_service(owner: Owner, serving: tuple[str, ...]) -> Json:
 
 
 def serving_selector(service: str, serving: tuple[str, ...]) -> dict[str, str]:
-    """Select the pods in service: of one revision, or of all while one takes over from another."""
-    return {LABEL_SERVICE: service} | (revision_selector(serving[0]) if len(serving) == 1 else {})
+    """Select the pods in service: of one revision, of all while one takes over from another, or none."""
+    if len(serving) > 1:
+        return {LABEL_SERVICE: service}
+    return {LABEL_SERVICE: service} | revision_selector(serving[0] if serving else NO_REVISION)
 
 
 def budget(owner: Owner, revision: str) -> Json:

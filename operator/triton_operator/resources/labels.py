@@ -33,6 +33,10 @@ def revision_labels(service: str, revision: str) -> dict[str, str]:
     }
 
 
+NO_REVISION = "none"
+"""Stands for a revision where none may be selected; the names of revisions have a hyphen."""
+
+
 def revision_selector(revision: str) -> dict[str, str]:
     """Select the pods of one revision."""
     return {LABEL_REVISION: revision}

@@ -1,0 +1,56 @@
+"""What is told as an event: the changes between two statuses, once each.
+
+Not for: the status itself; that is `core.conditions`.
+"""
+
+from typing import Any
+
+from triton_operator.api.status import ACCEPTED, READY, SERVES_ON_CPU
+from triton_operator.core.world import Announcement
+
+Json = dict[str, Any]
+
+
+def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
+    """Tell what changed between two statuses, once.
+
+    Args:
+        before: the status as last written.
+        after: the status to write.
+
+    Returns:
+        Events for changes of state; none when only numbers changed.
+    """
+    old = {c["type"]: c for c in before.get("conditions") or []}
+    new = {c["type"]: c for c in after["conditions"]}
+    told: list[Announcement] = []
+    failure, last = after.get("lastFailure"), before.get("lastFailure")
+    if failure and _identity(failure) != _identity(last or {}):
+        told.append(Announcement("Warning", failure["reason"], failure["message"]))
+    rejected = after.get("rejected")
+    if rejected and rejected != before.get("rejected") and rejected["by"] == "Operator":
+        words = f"revision {rejected['name']} is not tried again until the spec changes: {rejected['message']}"
+        told.append(Announcement("Warning", "Rejected", words))
+    for type_ in (ACCEPTED, SERVES_ON_CPU):
+        condition, was = new.get(type_), old.get(type_)
+        bad = "False" if type_ == ACCEPTED else "True"
+        if condition and condition["status"] == bad and _changed(was, condition):
+            told.append(Announcement("Warning", condition["reason"], condition["message"]))
+    if (stable := after.get("stable")) and stable["name"] != (before.get("stable") or {}).get("name"):
+        told.append(Announcement("Normal", "Promoted", f"revision {stable['name']} serves version {stable['version']}"))
+    canary, accepted = after.get("canary"), new[ACCEPTED]["status"] == "True"
+    was_accepted = old.get(ACCEPTED, {}).get("status") == "True"
+    if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
+        told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
+    is_ready, was_ready = new[READY], old.get(READY)
+    if is_ready["status"] == "True" and _changed(was_ready, is_ready):
+        told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
+    return tuple(told)
+
+
+def _identity(failure: Json) -> tuple[Any, ...]:
+    return failure.get("reason"), failure.get("revision")
+
+
+def _changed(before: Json | None, after: Json) -> bool:
+    return before is None or (before["status"], before["reason"]) != (after["status"], after["reason"])

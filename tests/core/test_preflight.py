@@ -1,0 +1,259 @@
+"""Before a new revision gets its first request: what is compared, what is asked, and what never stands in the way."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triton_operator.api.names import LABEL_REVISION
+from triton_operator.core.record import decode
+from triton_operator.core.rollout import START_SECONDS
+
+from .simulator import TICK, Cluster, spec_of
+from .test_histories import CALM, HISTORY, RELAXED, ROLLOUTS, Step, assert_settled, live, take
+
+Json = dict[str, Any]
+
+REQUEST = {
+    "inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}],
+    "outputs": [{"name": "Y", "datatype": "FP32", "data": [3]}],
+}
+GOLDEN: Json = {"goldenRequests": {"configMapName": "golden"}}
+REQUESTS: dict[str, Json] = {"golden": {"data": {"a.json": json.dumps(REQUEST)}}}
+OTHER = 3
+WRONG = 4
+
+
+def settled(rollout: Json | None = None, **changes: Any) -> Cluster:
+    cluster = Cluster(
+        spec_of(1, replicas=2, rollout=rollout),
+        strange=frozenset({OTHER}),
+        wrong=frozenset({WRONG}),
+        config_maps=dict(REQUESTS),
+        **changes,
+    )
+    cluster.settle()
+    return cluster
+
+
+def version(cluster: Cluster) -> set[int]:
+    return {cluster._version[pod.revision] for pod in cluster.serving()}
+
+
+def reasons(cluster: Cluster) -> list[str]:
+    return [announcement.reason for announcement in cluster.told]
+
+
+@pytest.mark.parametrize("rollout", [{}, {"strategy": "BlueGreen"}])
+def test_another_signature_is_rejected_unseen_by_any_request(rollout: Json) -> None:
+    cluster = settled(rollout)
+    pods = {pod.name for pod in cluster.pods}
+    cluster.change(spec_of(OTHER, replicas=2, rollout=rollout))
+    for _ in range(40):
+        cluster.tick()
+        assert version(cluster) == {1}
+        assert len(cluster.serving()) == 2
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "SignatureChanged")
+    assert "input X takes shape [7], took [2]" in ready["message"]
+    assert "rollout.allowSignatureChange" in ready["message"]
+    assert cluster.status["rejected"]["version"] == OTHER
+    assert {pod.name for pod in cluster.pods} == pods  # its GPUs are free
+
+
+def test_a_changed_signature_that_is_allowed_serves() -> None:
+    cluster = settled()
+    cluster.change(spec_of(OTHER, replicas=2))
+    cluster.run(30)
+    cluster.change(spec_of(OTHER, replicas=2, rollout={"allowSignatureChange": True}))
+    cluster.settle()
+    assert version(cluster) == {OTHER}
+    assert_settled(cluster)
+
+
+def test_going_back_over_a_changed_signature_needs_no_permission() -> None:
+    cluster = settled()
+    cluster.change(spec_of(OTHER, replicas=2, rollout={"allowSignatureChange": True}))
+    cluster.settle()
+    cluster.change(spec_of(1, replicas=2))  # as a revert in Git does
+    cluster.settle()
+    assert version(cluster) == {1}
+    assert_settled(cluster)
+
+
+@pytest.mark.parametrize("rollout", [{}, {"strategy": "BlueGreen"}, {"strategy": "Recreate"}])
+def test_a_revision_that_answers_a_golden_request_otherwise_is_rejected(rollout: Json) -> None:
+    cluster = settled(rollout | GOLDEN)
+    cluster.change(spec_of(WRONG, replicas=2, rollout=rollout | GOLDEN))
+    for _ in range(60):
+        cluster.tick()
+        assert version(cluster) <= {1}
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"], cluster.status["rejected"]["reason"]) == (
+        "False",
+        *["GoldenRequestFailed"] * 2,
+    )
+    assert cluster.status["lastFailure"]["message"] == "it says 6"
+    assert cluster.status["lastFailure"]["pod"]
+    assert version(cluster) == {1}
+
+
+def test_the_first_revision_serves_only_when_it_has_answered_as_it_must() -> None:
+    spec = spec_of(WRONG, replicas=2, rollout=GOLDEN)
+    cluster = Cluster(spec, wrong=frozenset({WRONG}), config_maps=dict(REQUESTS))
+    cluster.run(20)
+    assert cluster.serving() == []
+    assert all(cluster._version[pod.revision] == WRONG and pod.serves for pod in cluster.pods)
+    assert cluster.condition("Ready")["reason"] == "GoldenRequestFailed"
+    assert cluster.status["phase"] == "Failed"
+    cluster.change(spec_of(1, replicas=2, rollout=GOLDEN))
+    cluster.settle()
+    assert_settled(cluster)
+
+
+def test_a_revision_scaled_from_zero_is_asked_too() -> None:
+    cluster = Cluster(spec_of(WRONG, replicas=0, rollout=GOLDEN), wrong=frozenset({WRONG}), config_maps=dict(REQUESTS))
+    cluster.settle()
+    assert cluster.condition("Ready")["reason"] == "ScaledToZero"
+    cluster.change(cluster.spec.model_copy(update={"replicas": 2}))
+    cluster.run(20)
+    assert cluster.serving() == []
+    assert cluster.condition("Ready")["reason"] == "GoldenRequestFailed"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "words"),
+    [
+        (None, "ConfigMapMissing", "the ConfigMap golden of rollout.goldenRequests does not exist"),
+        ({"data": {"a.json": "{"}}, "GoldenRequestsInvalid", "a.json: not JSON"),
+        ({}, "GoldenRequestsInvalid", "holds 0 keys"),
+    ],
+)
+def test_requests_that_cannot_be_read_are_told_before_a_pod_starts_and_mended(
+    content: Json | None, reason: str, words: str
+) -> None:
+    cluster = settled()
+    if content is None:
+        del cluster.config_maps["golden"]
+    else:
+        cluster.config_maps["golden"] = content
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    cluster.run(10)
+    accepted = cluster.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", reason)
+    assert words in accepted["message"]
+    assert version(cluster) == {1}
+    assert len(cluster.pods) == 2
+    cluster.config_maps["golden"] = REQUESTS["golden"]
+    cluster.run(40)
+    assert version(cluster) == {2}
+    assert_settled(cluster)
+
+
+def test_a_first_spec_whose_requests_are_missing_goes_on_once_they_are_there() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=GOLDEN))
+    cluster.run(5)
+    assert cluster.condition("Ready")["reason"] == "ConfigMapMissing"
+    cluster.config_maps = dict(REQUESTS)
+    cluster.run(30)
+    assert_settled(cluster)
+
+
+def test_a_pod_that_cannot_be_reached_is_waited_for_and_never_rejected() -> None:
+    cluster = settled(GOLDEN)
+    cluster.walled = True
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    cluster.run(20)
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "PodUnreachable")
+    assert "no route to it" in ready["message"]
+    cluster.run(int((START_SECONDS + 900) / TICK) + 20)
+    stalled = cluster.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "PodUnreachable")
+    assert "rejected" not in cluster.status
+    assert version(cluster) == {1}
+    cluster.walled = False
+    cluster.run(40)
+    assert version(cluster) == {2}
+    assert_settled(cluster)
+
+
+def test_where_no_pod_was_ever_reached_there_is_nothing_to_compare() -> None:
+    cluster = settled(walled=True)
+    cluster.change(spec_of(2, replicas=2))
+    cluster.settle()
+    assert_settled(cluster)
+    assert reasons(cluster).count("SignatureUnknown") == 1
+
+
+def test_a_retry_asks_again() -> None:
+    cluster = settled(GOLDEN)
+    cluster.change(spec_of(WRONG, replicas=2, rollout=GOLDEN))
+    cluster.run(30)
+    rejected = cluster.status["rejected"]["name"]
+    cluster.wrong = frozenset()
+    cluster.run(30)
+    assert version(cluster) == {1}
+    cluster.actions = {"retry": f"{rejected}/1"}
+    cluster.settle()
+    assert version(cluster) == {WRONG}
+
+
+@pytest.mark.parametrize("ticks", range(0, 26, 2))
+def test_a_third_revision_is_not_seen_either_when_it_begins_in_mid_update(ticks: int) -> None:
+    cluster = settled(GOLDEN)
+    cluster.change(spec_of(2, replicas=4, rollout=GOLDEN))
+    cluster.run(ticks)
+    cluster.change(spec_of(WRONG, replicas=4, rollout=GOLDEN))
+    for _ in range(80):
+        cluster.tick()
+        assert WRONG not in version(cluster)
+        assert cluster.serving()
+    assert cluster.status["rejected"]["version"] == WRONG
+    assert cluster.condition("Available")["status"] == "True"
+
+
+@RELAXED
+@given(
+    history=HISTORY,
+    rollout=st.sampled_from(ROLLOUTS),
+    final=st.sampled_from((1, 2)),
+)
+def test_in_every_history_only_revisions_that_answer_as_they_must_serve(
+    history: list[Step], rollout: Json, final: int
+) -> None:
+    cluster = settled(rollout | GOLDEN)
+    live(cluster, history)  # the simulator itself watches over what serves
+    cluster.walled = False
+    cluster.change(spec_of(final, replicas=3, rollout=rollout | GOLDEN))
+    cluster.settle()
+    assert_settled(cluster)
+
+
+@RELAXED
+@given(history=CALM, rollout=st.sampled_from(ROLLOUTS), walls=st.lists(st.integers(0, 9), max_size=3))
+def test_walls_that_come_and_go_cost_no_capacity(history: list[Step], rollout: Json, walls: list[int]) -> None:
+    cluster = settled(rollout | GOLDEN)
+    for number, step in enumerate(history):
+        cluster.walled = number in walls
+        take(cluster, step)
+        cluster.run(step.ticks)
+    cluster.walled = False
+    cluster.change(spec_of(1, replicas=3, rollout=rollout | GOLDEN))
+    cluster.settle()
+    assert_settled(cluster)
+
+
+def test_without_a_record_what_was_dark_stays_dark() -> None:
+    spec = spec_of(WRONG, replicas=2, rollout=GOLDEN)
+    cluster = Cluster(spec, wrong=frozenset({WRONG}), config_maps=dict(REQUESTS))
+    cluster.run(20)
+    assert (cluster.selector or {})[LABEL_REVISION] == "none"
+    cluster.lose_record()
+    cluster.run(5)
+    assert cluster.serving() == []
+    record = decode(cluster.record or "")
+    assert record is not None
+    assert record.admitted == ()
