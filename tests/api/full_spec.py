@@ -89,6 +89,8 @@ FULL: Json = {
         "strategy": "RollingUpdate",
         "maxSurgeGPUs": 4,
         "minAvailable": 2,
+        "allowSignatureChange": True,
+        "goldenRequests": {"configMapName": "resnet50-golden"},
         "provisionTimeoutSeconds": 1800,
     },
     "suspend": True,
@@ -98,6 +100,11 @@ FULL: Json = {
 # The size of a slice goes with nothing else that chooses a GPU.
 SLICE: Json = FULL | {
     "gpu": {"count": 1, "mig": "1g.10gb", "sharing": "None", "spot": "Forbid"},
-    "rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 600, "provisionTimeoutSeconds": 1800},
+    "rollout": {
+        "strategy": "BlueGreen",
+        "scaleDownDelaySeconds": 600,
+        "allowSignatureChange": False,
+        "provisionTimeoutSeconds": 1800,
+    },
 }
 EVERY = (FULL, SLICE)

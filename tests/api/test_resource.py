@@ -73,7 +73,7 @@ def test_what_is_left_out_has_its_default_in_the_stored_object(server: ApiServer
             "log": {"level": "Info", "format": "ISO8601"},
         },
         "gpu": {"count": 1, "sharing": "None", "spot": "Forbid"},
-        "rollout": {"strategy": "RollingUpdate", "provisionTimeoutSeconds": 900},
+        "rollout": {"strategy": "RollingUpdate", "allowSignatureChange": False, "provisionTimeoutSeconds": 900},
         "replicas": 1,
         "suspend": False,
         "podDisruptionBudget": {"enabled": True},

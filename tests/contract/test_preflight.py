@@ -25,7 +25,10 @@ class TritonPythonModel:
         for request in requests:
             x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
             t = pb_utils.get_input_tensor_by_name(request, "T").as_numpy()
-            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("Y", x * 2), pb_utils.Tensor("U", t)]))
+            outputs = [pb_utils.Tensor("Y", x * 2), pb_utils.Tensor("U", t)]
+            if "B" in request.requested_output_names():
+                outputs.append(pb_utils.Tensor("B", numpy.zeros((1, 2_000_000), numpy.float32)))
+            answers.append(pb_utils.InferenceResponse(outputs))
         return answers
 """
 CONFIG = """
@@ -33,7 +36,8 @@ backend: "python"
 max_batch_size: 4
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "T" data_type: TYPE_STRING dims: [ -1 ] },
         { name: "O" data_type: TYPE_INT32 dims: [ 1 ] optional: true } ]
-output [ { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "U" data_type: TYPE_STRING dims: [ -1 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }, { name: "U" data_type: TYPE_STRING dims: [ -1 ] },
+         { name: "B" data_type: TYPE_FP32 dims: [ -1 ] } ]
 """
 
 
@@ -69,7 +73,11 @@ async def test_a_pod_tells_its_signature_with_batches_and_optional_inputs(server
         Tensor("T", "BYTES", (-1, -1)),
         Tensor("O", "INT32", (-1, 1), optional=True),
     }
-    assert set(found.signature.outputs) == {Tensor("Y", "FP32", (-1, 2)), Tensor("U", "BYTES", (-1, -1))}
+    assert set(found.signature.outputs) == {
+        Tensor("Y", "FP32", (-1, 2)),
+        Tensor("U", "BYTES", (-1, -1)),
+        Tensor("B", "FP32", (-1, -1)),
+    }
     assert found.signature.most_batch == 4
     assert found.kinds == ("KIND_CPU",)
 
@@ -95,6 +103,13 @@ async def test_a_golden_request_that_triton_refuses_is_told_in_its_words(server:
     found = await first_mismatch("127.0.0.1", parse({"a": unknown}), model="m", version=2, port=port_of(server.grpc))
     assert found is not None
     assert found.startswith("golden request a: Triton refused it: ")
+
+
+async def test_an_answer_that_is_too_large_is_not_taken_in(server: Any) -> None:
+    large = golden([], outputs=[{"name": "B", "datatype": "FP32", "data": [0]}])
+    found = await first_mismatch("127.0.0.1", parse({"a": large}), model="m", version=2, port=port_of(server.grpc))
+    assert found is not None
+    assert "larger than max" in found
 
 
 async def test_a_pod_that_cannot_be_reached_says_nothing_about_the_model() -> None:

@@ -123,6 +123,17 @@ def test_a_revision_scaled_from_zero_is_asked_too() -> None:
     assert cluster.condition("Ready")["reason"] == "GoldenRequestFailed"
 
 
+def test_a_revision_that_was_never_admitted_is_none_to_go_back_to() -> None:
+    cluster = settled(GOLDEN)
+    cluster.change(spec_of(WRONG, replicas=0, rollout=GOLDEN))
+    cluster.settle()
+    cluster.change(spec_of(WRONG, replicas=1, rollout=GOLDEN))
+    cluster.run(20)
+    cluster.change(spec_of(2, replicas=1, rollout=GOLDEN))
+    cluster.settle()
+    assert_settled(cluster)
+
+
 @pytest.mark.parametrize(
     ("content", "reason", "words"),
     [

@@ -82,7 +82,7 @@ def test_no_text_makes_reading_fail(value: Any, field: str) -> None:
 
 
 def test_fields_of_another_version_of_the_operator_are_passed_over() -> None:
-    assert decode('{"schema": 1, "stable": "a", "step": 3}') == Record(stable="a")
+    assert decode('{"schema": 1, "stable": "a", "step": 3}') == Record(stable="a", admitted=("a",))
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,6 @@ def test_a_failure_that_the_operator_did_not_write_is_dropped_and_the_record_kep
 
 
 def test_what_served_before_there_were_checks_counts_as_checked() -> None:
-    assert decode('{"schema": 1, "serving": ["a"]}') == Record(serving=("a",), admitted=("a",))
+    assert decode('{"schema": 1, "serving": ["a"], "stable": "b"}') == Record(
+        stable="b", serving=("a",), admitted=("a", "b")
+    )

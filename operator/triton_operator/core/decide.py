@@ -89,7 +89,7 @@ def decide(world: World) -> Plan:
     gate = preflight.check(world, record, target, desired=desired)
     if gate.admitted and target.name not in record.admitted:  # its further pods have their own time
         record = begun(gate.record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
-    record = replace(record, about=gate.record.about, admitted=gate.record.admitted)
+    record = replace(record, about=gate.record.about, admitted=gate.record.admitted, stable=gate.record.stable)
     is_blue_green = blue_green.is_blue_green(world)
     arrived = _arrived(world, record, target.name)
     if is_blue_green:

@@ -127,7 +127,9 @@ def _told(world: World, record: Record, target: Revision) -> Record:
     there = {*world.revisions, target.name}
     told = {a.question.revision: a.about for a in world.answers if a.about and a.question.revision in there}
     admitted = tuple(name for name in record.admitted if name in there)
-    return replace(record, about=record.about | told, admitted=admitted)
+    # A revision that came while no pods were wanted, and was not checked when it got some, has never served.
+    stable = record.stable if record.stable in (*admitted, target.name) else None
+    return replace(record, about=record.about | told, admitted=admitted, stable=stable)
 
 
 def _admitted(record: Record, target: Revision) -> Record:

@@ -155,7 +155,7 @@ def decode(text: str) -> Record | None:
             progress=int(given("progress")),
             suspended=bool(given("suspended")),
             resuming=bool(given("resuming")),
-            admitted=_names(values.get("admitted", given("serving"))),
+            admitted=_names(values["admitted"] if "admitted" in values else _served(values)),
             about={str(name): about_from_json(value) for name, value in given("about").items()},
             failure=_failure(given("failure")),
             resolution=from_json(given("resolution")),
@@ -179,6 +179,11 @@ def _names(values: object) -> tuple[str, ...]:
     if isinstance(values, list | tuple) and all(isinstance(value, str) for value in values):
         return tuple(values)
     raise TypeError(f"{values!r} are not names")
+
+
+def _served(values: Mapping[str, Any]) -> list[str]:
+    """List the revisions that served before there were checks."""
+    return [*values.get("serving", ()), *([values["stable"]] if values.get("stable") else [])]
 
 
 def _failure(value: dict[str, Any] | None) -> dict[str, Any] | None:

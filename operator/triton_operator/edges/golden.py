@@ -4,12 +4,13 @@ This module brings grpc and numpy with it, 24 MB of memory: it is imported where
 Not for: what follows from the answers; that is `core.preflight`.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
 import numpy
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
@@ -19,6 +20,8 @@ from triton_operator.edges.triton import ANSWER_SECONDS, unreachable
 
 GOLDEN_SECONDS = 30.0
 """Time limit of one golden request: the first one of a model may take long."""
+MOST_BYTES = 4 << 20
+"""Size limit of an answer; the expected one stands in a ConfigMap of 1 MiB."""
 
 
 async def first_mismatch(
@@ -39,7 +42,10 @@ async def first_mismatch(
     Raises:
         PodUnreachable: Triton's gRPC port does not answer.
     """
-    client = InferenceServerClient(f"[{pod_ip}]:{port}" if ":" in pod_ip else f"{pod_ip}:{port}")
+    client = InferenceServerClient(
+        f"[{pod_ip}]:{port}" if ":" in pod_ip else f"{pod_ip}:{port}",
+        channel_args=[("grpc.max_receive_message_length", MOST_BYTES)],
+    )
     try:
         try:
             await client.is_server_live(client_timeout=ANSWER_SECONDS)
@@ -61,16 +67,20 @@ async def first_mismatch(
                 if error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"):  # the pod is ending
                     raise unreachable(pod_ip, port, error.message()) from error
                 return f"golden request {golden.key}: Triton refused it: {error.message()}"[:4096]
-            answered = {}
-            for values in golden.outputs:
-                array = found.as_numpy(values.name)
-                if array is not None:
-                    answered[values.name] = (array.shape, [_plain(element) for element in array.ravel().tolist()])
-            if differs := mismatch(golden, answered):
+            try:
+                answered = {values.name: _output(found, values.name) for values in golden.outputs}
+            except (ValueError, TypeError, struct.error, InferenceServerException) as error:  # the image is the user's
+                return f"golden request {golden.key}: its answer cannot be read: {error}"[:4096]
+            if differs := mismatch(golden, {name: output for name, output in answered.items() if output}):
                 return differs
         return None
     finally:
         await client.close()
+
+
+def _output(found: InferResult, name: str) -> tuple[tuple[int, ...], list[Any]] | None:
+    array = found.as_numpy(name)
+    return None if array is None else (array.shape, [_plain(element) for element in array.ravel().tolist()])
 
 
 def _input(values: Values) -> InferInput:
