@@ -136,13 +136,14 @@ def recover(world: World) -> Record:
     Returns:
         A record whose serving revisions are those that the Service and the ready pods show.
     """
+    routed = world.routed
+    if routed is not None and routed in world.revisions:  # it may be down: what is ready beside it was not checked
+        return _recovered(world, routed, (routed,))
     ready = {name: fleet.ready for name, fleet in world.fleets.items() if fleet.ready}
-    if not ready or world.routed == NO_REVISION:  # all pods are down, or dark: the Service still says who served
-        last = world.routed if world.routed in world.revisions else None
-        return _recovered(world, last, (last,) if last else ())
+    if not ready or routed == NO_REVISION:
+        return _recovered(world, None, ())
     most = max(ready, key=lambda name: (ready[name], name))
-    routed = world.routed if world.routed in ready else None
-    return _recovered(world, routed or most, (routed,) if routed else tuple(sorted(ready)))
+    return _recovered(world, most, tuple(sorted(ready)))
 
 
 def _recovered(world: World, stable: str | None, serving: tuple[str, ...]) -> Record:
