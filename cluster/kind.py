@@ -6,7 +6,8 @@ Not for: clusters that are there already (`provider.GivenCluster`).
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -139,6 +140,25 @@ class KindCluster:
         """
         identity = container.removeprefix("containerd://")
         self.engine.run("exec", node, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal", "SIGKILL", identity)
+
+    @contextmanager
+    def wall(self, source: str, *, ports: Sequence[int]) -> Iterator[None]:
+        """Refuse a pod's connections to other pods while inside, as a NetworkPolicy does where one is enforced.
+
+        Args:
+            source: The pod's address, IPv4.
+            ports: TCP ports.
+        """
+        listed = ",".join(str(port) for port in ports)
+        rule = ("FORWARD", "-s", source, "-p", "tcp", "-m", "multiport", "--dports", listed, "-j", "REJECT")
+        nodes = sorted(self.nodes())
+        for node in nodes:
+            self.engine.run("exec", node, "iptables", "-I", *rule)
+        try:
+            yield
+        finally:
+            for node in nodes:
+                self.engine.run("exec", node, "iptables", "-D", *rule)
 
     def audit(self, *, since: datetime) -> list[Request] | None:
         """What the operator asked of the API server, oldest first.

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,6 +78,15 @@ class Cluster(Protocol):
         """
         ...
 
+    def wall(self, source: str, *, ports: Sequence[int]) -> AbstractContextManager[None]:
+        """Refuse a pod's connections to other pods while inside, as a NetworkPolicy does where one is enforced.
+
+        Args:
+            source: The pod's address, IPv4.
+            ports: TCP ports.
+        """
+        ...
+
     def audit(self, *, since: datetime) -> list[Request] | None:
         """What the operator asked of the API server, oldest first; None where nobody notes that.
 
@@ -132,6 +142,10 @@ class GivenCluster:
     def kill(self, *, node: str, container: str) -> None:
         """Refused: nobody lets us onto a given cluster's nodes."""
         raise ClusterError(f"{container} runs on {node}, a node of a given cluster: only there could it be killed")
+
+    def wall(self, source: str, *, ports: Sequence[int]) -> AbstractContextManager[None]:
+        """Refused: nobody lets us onto a given cluster's nodes."""
+        raise ClusterError(f"connections of {source} could be refused only on the nodes of a given cluster")
 
     def audit(self, *, since: datetime) -> list[Request] | None:
         """None: how a given cluster's API server is set up is not ours to say."""

@@ -35,8 +35,8 @@ BROKEN = "raise RuntimeError('the weights are missing')\n"
 CONFIG = """
 backend: "python"
 max_batch_size: 8
-input [ {{ name: "X", data_type: TYPE_FP32, dims: [ 1 ] }} ]
-output [ {{ name: "Y", data_type: TYPE_FP32, dims: [ 1 ] }} ]
+input [ {{ name: "X", data_type: TYPE_FP32, dims: [ {size} ] }} ]
+output [ {{ name: "Y", data_type: TYPE_FP32, dims: [ {size} ] }} ]
 {more}
 """
 
@@ -137,13 +137,13 @@ class Namespace:
         return answer
 
 
-def model(name: str, *, add: int = 1, code: str | None = None, more: str = "") -> Json:
-    """A ConfigMap with a model that adds a number."""
+def model(name: str, *, add: int = 1, size: int = 1, code: str | None = None, more: str = "") -> Json:
+    """A ConfigMap with a model that adds a number to each of `size`."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
-        "data": {"config.pbtxt": CONFIG.format(more=more), "model.py": code or GOOD.format(add=add)},
+        "data": {"config.pbtxt": CONFIG.format(size=size, more=more), "model.py": code or GOOD.format(add=add)},
     }
 
 

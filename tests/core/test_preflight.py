@@ -180,6 +180,7 @@ def test_a_pod_that_cannot_be_reached_is_waited_for_and_never_rejected() -> None
     ready = cluster.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("Unknown", "PodUnreachable")
     assert "no route to it" in ready["message"]
+    assert reasons(cluster).count("PodUnreachable") == 1
     cluster.run(int((START_SECONDS + 900) / TICK) + 20)
     stalled = cluster.condition("Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "PodUnreachable")
@@ -238,7 +239,7 @@ def test_in_every_history_only_revisions_that_answer_as_they_must_serve(
     cluster = settled(rollout | GOLDEN)
     live(cluster, history)  # the simulator itself watches over what serves
     cluster.walled = False
-    cluster.change(spec_of(final, replicas=3, rollout=rollout | GOLDEN))
+    cluster.change(spec_of(final, replicas=3, rollout=rollout | GOLDEN | {"allowSignatureChange": True}))
     cluster.settle()
     assert_settled(cluster)
 
@@ -252,7 +253,7 @@ def test_walls_that_come_and_go_cost_no_capacity(history: list[Step], rollout: J
         take(cluster, step)
         cluster.run(step.ticks)
     cluster.walled = False
-    cluster.change(spec_of(1, replicas=3, rollout=rollout | GOLDEN))
+    cluster.change(spec_of(1, replicas=3, rollout=rollout | GOLDEN | {"allowSignatureChange": True}))
     cluster.settle()
     assert_settled(cluster)
 

@@ -20,6 +20,8 @@ STALLED = "Stalled"
 SUSPENDED = "Suspended"
 SERVES_ON_CPU = "ServesOnCPU"
 
+POD_UNREACHABLE = "PodUnreachable"  # a reason
+
 MAX_INTEGER = 2**53 - 1  # JSON keeps whole numbers up to here
 MAX_PODS = 2**31 - 1
 

@@ -5,7 +5,7 @@ Not for: the status itself; that is `core.conditions`.
 
 from typing import Any
 
-from triton_operator.api.status import ACCEPTED, READY, SERVES_ON_CPU
+from triton_operator.api.status import ACCEPTED, POD_UNREACHABLE, READY, SERVES_ON_CPU
 from triton_operator.core.world import Announcement
 
 Json = dict[str, Any]
@@ -43,6 +43,8 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
     if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
         told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
     is_ready, was_ready = new[READY], old.get(READY)
+    if is_ready["reason"] == POD_UNREACHABLE and (was_ready or {}).get("reason") != POD_UNREACHABLE:
+        told.append(Announcement("Warning", POD_UNREACHABLE, is_ready["message"]))
     if is_ready["status"] == "True" and _changed(was_ready, is_ready):
         told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
     return tuple(told)

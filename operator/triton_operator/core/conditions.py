@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
-from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, SERVES_ON_CPU, STALLED, SUSPENDED
+from triton_operator.api.status import (
+    ACCEPTED,
+    AVAILABLE,
+    POD_UNREACHABLE,
+    READY,
+    RECONCILING,
+    SERVES_ON_CPU,
+    STALLED,
+    SUSPENDED,
+)
 from triton_operator.core.lookup import Look
 from triton_operator.core.preflight import Gate
 from triton_operator.core.record import Held, Record
@@ -102,7 +111,7 @@ def ready(s: Situation) -> Verdict:
     progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
     if s.gate.unreachable:
         words = f"{progress}; they take requests once they have answered to the operator: {s.gate.unreachable}"
-        return "False" if _is_late(s) else "Unknown", "PodUnreachable", words
+        return "False" if _is_late(s) else "Unknown", POD_UNREACHABLE, words
     if is_being_checked(s):
         return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{why}"
     if s.record.stable is None:

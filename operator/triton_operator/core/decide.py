@@ -334,7 +334,7 @@ def _sooner(one: float | None, other: float | None) -> float | None:
 def _unbegun(world: World, goal: Goal) -> Plan:
     """Say how far a service is that has no revision yet: its sources are looked up, or it cannot be carried out."""
     if goal.refusal:
-        return replace(_left_alone(world, *goal.refusal, record=goal.record), look_again=STALLED_SECONDS)
+        return replace(_left_alone(world, *goal.refusal, record=goal.record), look_again=WAITING_SECONDS)
     found, record = goal.look, goal.record
     if found.failure:
         record = replace(record, failure=_remembered(world, record, None, found.failure, settled=False))

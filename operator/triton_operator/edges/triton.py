@@ -96,7 +96,8 @@ async def _asked(pod_ip: str, port: int, path: str) -> bytes:
     try:
         status, data = await _get(pod_ip, port, path)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unreachable(pod_ip, port, str(error) or type(error).__name__) from error
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        raise unreachable(pod_ip, port, str(cause) or type(cause).__name__) from error
     if status in (400, 404):
         raise NotReady(f"Triton at {pod_ip} says: {data[:1024].decode(errors='replace')}")
     if status != 200:
