@@ -14,8 +14,6 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.placement import place
 from triton_operator.core.providers import PROFILES, profile_of
 
-from .api_server import ApiServer
-
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gpu-pools.md").read_text(encoding="utf-8")
@@ -37,16 +35,6 @@ def test_an_example_can_be_placed(block: str) -> None:
     spec = InferenceServiceSpec.model_validate(yaml.safe_load(block)["spec"])
 
     assert place(spec, profile_of(settings)).resource_name
-
-
-@pytest.mark.cluster
-@pytest.mark.parametrize("block", SERVICES)
-def test_an_example_is_taken_by_the_api_server(server: ApiServer, block: str) -> None:
-    body = yaml.safe_load(block)
-
-    answer = server.try_spec(body["spec"], name=body["metadata"]["name"])
-
-    assert answer.code == 201, answer.body
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda values: json.dumps(values["gpu"])[:60])
