@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _programs() -> Mapping[str, Path]:
-    wanted = (*(tool for tool in tools.SOURCE_TOOLS if tool.name == "versitygw"), tools.RCLONE)
+    wanted = (tools.S3_SERVER, tools.RCLONE)
     cache = cache_from_environment(os.environ)
     with cache.locked():
         return tools.build(cache, wanted)

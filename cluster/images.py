@@ -20,8 +20,10 @@ from cluster.progress import step
 REPOSITORY = Path(__file__).parent.parent
 TRITON = Path(__file__).parent / "images" / "triton"
 TRITON_VERSION = "24.10"
-OUR_REPOSITORIES = tuple(
-    f"localhost/{name}" for name in ("triton-operator", "triton-operator-base", "triton-operator-node", "triton-cpu")
+S3_REPOSITORY = "localhost/versitygw"
+OUR_REPOSITORIES = (
+    *(f"localhost/triton-{name}" for name in ("operator", "operator-base", "operator-node", "cpu")),
+    S3_REPOSITORY,
 )
 OPERATOR_INPUTS = (
     "Dockerfile",

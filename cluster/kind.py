@@ -118,6 +118,18 @@ class KindCluster:
             self._prepare()
             return self._load(extra)
 
+    def load_s3(self) -> str:
+        """Build an S3 server, bring it to the workers, and name its image; its entry point is /versitygw."""
+        with self.cache.locked():
+            self._prepare()
+            program = tools.build(self.cache, [tools.S3_SERVER])[tools.S3_SERVER.name]
+            name = f"{images.S3_REPOSITORY}:{program.parent.name.rsplit('-', 1)[-1]}"
+            if not self.engine.has_image(name):
+                self.engine.import_folder(program.parent, name)
+                self.engine.remove_superseded(images.S3_REPOSITORY, keep=name)
+            self._load_missing([(name,)])
+            return name
+
     def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
         """Give the workers GPUs that exist on paper only."""
         gpus.make_pool(self.kubectl, per_node=per_node)

@@ -57,6 +57,10 @@ class Cluster(Protocol):
         """Bring the images up to date, and further ones."""
         ...
 
+    def load_s3(self) -> str:
+        """Bring an S3 server to the nodes, and name its image; its entry point is /versitygw."""
+        ...
+
     def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
         """Give the workers GPUs that exist on paper only."""
         ...
@@ -128,6 +132,10 @@ class GivenCluster:
     def load(self, extra: Sequence[str] = ()) -> Images:
         """Nothing: a given cluster pulls its images itself."""
         return self.images
+
+    def load_s3(self) -> str:
+        """Refused: a given cluster pulls its images itself."""
+        raise ClusterError("an image of an S3 server cannot be brought to a given cluster")
 
     def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
         """Nothing: a given cluster's nodes stay as they are."""

@@ -47,9 +47,10 @@ NODE_TOOLS = (
     Tool("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", 30),
     Tool("coredns", "coredns", "github.com/coredns/coredns", 190),
 )
-# What models are fetched from in the contract tests, and with in the benchmark beside us.
+# What models are fetched from in the tests, and with in the benchmark beside us.
+S3_SERVER = Tool("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", 150)
 SOURCE_TOOLS = (
-    Tool("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", 150),
+    S3_SERVER,
     Tool("fake-gcs-server", "fake-gcs-server", "github.com/fsouza/fake-gcs-server", 180),
 )
 RCLONE = Tool("rclone", "rclone", ".", 180)

@@ -147,15 +147,25 @@ def model(name: str, *, add: int = 1, size: int = 1, code: str | None = None, mo
     }
 
 
-def service(name: str, *, uri: str, version: int = 1, replicas: int = 1, gpus: int = 0, **more: Any) -> Json:
+def service(
+    name: str,
+    *,
+    uri: str,
+    version: int | None = 1,
+    replicas: int = 1,
+    gpus: int = 0,
+    credentials: str | None = None,
+    **more: Any,
+) -> Json:
     """An InferenceService of a small model."""
+    chosen = {"version": version, "credentials": {"secretName": credentials} if credentials else None}
     runtime = {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}, "sharedMemory": "32Mi"}
     return {
         "apiVersion": "serving.triton-operator.dev/v1alpha1",
         "kind": "InferenceService",
         "metadata": {"name": name},
         "spec": {
-            "model": {"name": "adder", "uri": uri, "version": version},
+            "model": {"name": "adder", "uri": uri} | {key: value for key, value in chosen.items() if value},
             "gpu": {"count": gpus},
             "replicas": replicas,
             "runtime": runtime | more.pop("runtime", {}),
