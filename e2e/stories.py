@@ -1,8 +1,11 @@
 """What the stories are told with: a namespace as a user sees it, waiting, a caller inside the cluster."""
 
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,14 @@ class Namespace:
         listed = self.listed("pods", f"serving.triton-operator.dev/service={service}")
         return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
 
+    def uids(self, service: str) -> set[str]:
+        """The uids of a service's pods that are not going away."""
+        return {pod["metadata"]["uid"] for pod in self.pods(service)}
+
+    def act(self, service: str, action: str, on: str) -> None:
+        """Ask for an action by its annotation; `on` is REVISION/ID."""
+        self.kubectl("annotate", "--overwrite", f"tisvc/{service}", f"serving.triton-operator.dev/{action}={on}")
+
     def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:
         """Wait for a condition of a service, such as Ready or Stalled, with `kubectl wait` as users do."""
         try:
@@ -135,6 +146,32 @@ class Namespace:
         words = ("exec", "caller", "--", "python", "-m", "load.call", json.dumps({"host": host} | order))
         answer: Json = json.loads(self.kubectl(*words))
         return answer
+
+    @contextmanager
+    def answers(self, service: str, *, value: float) -> Iterator["Counter[float | str]"]:
+        """Call a service all the time; count what comes back, and "failures"."""
+        seen: Counter[float | str] = Counter()
+        over = threading.Event()
+
+        def call() -> None:
+            while not over.is_set():
+                answer = self.call(service, value=value, count=10)
+                seen.update(answer["http"] + answer["grpc"])
+                seen["failures"] += len(answer["failures"])
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            caller.join()
+
+
+def condition(body: Json, type_: str = "Ready") -> Json:
+    """A condition of a service."""
+    conditions: list[Json] = body["status"]["conditions"]
+    return next(c for c in conditions if c["type"] == type_)
 
 
 def model(name: str, *, add: int = 1, size: int = 1, code: str | None = None, more: str = "") -> Json:

@@ -1,15 +1,9 @@
 """What a new revision must answer before it gets its first request, on real pods."""
 
 import json
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from cluster import provider
-from stories import SYSTEM, Namespace, model, service
-
-ACTION = "serving.triton-operator.dev/"
+from stories import SYSTEM, Namespace, condition, model, service
 
 
 def golden(expected: float) -> dict:
@@ -26,36 +20,6 @@ def golden(expected: float) -> dict:
     }
 
 
-def ready(body: dict) -> tuple[str, str, str]:
-    found = next(c for c in body["status"]["conditions"] if c["type"] == "Ready")
-    return found["status"], found["reason"], found["message"]
-
-
-def uids(namespace: Namespace) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in namespace.pods("adder")}
-
-
-@contextmanager
-def answers(namespace: Namespace) -> Iterator[Counter]:
-    """Call all the time; what came back, and `failures`."""
-    seen: Counter = Counter()
-    over = threading.Event()
-
-    def load() -> None:
-        while not over.is_set():
-            answer = namespace.call("adder", value=1, count=10)
-            seen.update(answer["http"] + answer["grpc"])
-            seen["failures"] += len(answer["failures"])
-
-    caller = threading.Thread(target=load)
-    caller.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        caller.join()
-
-
 def test_golden_requests_keep_a_wrong_model_from_every_caller(namespace: Namespace, images: provider.Images) -> None:
     asked = {"rollout": {"goldenRequests": {"configMapName": "golden"}}}
     namespace.start_caller(images.operator.by_content)
@@ -63,27 +27,27 @@ def test_golden_requests_keep_a_wrong_model_from_every_caller(namespace: Namespa
         model("one", add=1), model("two", add=2), service("adder", uri="configmap://one", replicas=2, **asked)
     )
     missing = namespace.wait("adder", "Stalled")
-    assert ready(missing)[1] == "ConfigMapMissing"
+    assert condition(missing)["reason"] == "ConfigMapMissing"
     assert namespace.pods("adder") == []
 
     namespace.apply(golden(2))
     namespace.wait("adder", "Ready")
     namespace.reach("adder")
-    before = uids(namespace)
-    with answers(namespace) as seen:
+    before = namespace.uids("adder")
+    with namespace.answers("adder", value=1) as seen:
         namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, **asked))
         failure = namespace.failure(
             "adder", "GoldenRequestFailed", "golden request one, output Y, index 0: expected 2, got 3.0"
         )
-        namespace.until(lambda: uids(namespace) == before)
+        namespace.until(lambda: namespace.uids("adder") == before)
     assert failure["pod"].startswith(failure["revision"])
     assert set(seen) == {2.0, "failures"}
     assert seen["failures"] == 0
 
     # The request was wrong, not the model.
     namespace.apply(golden(3))
-    namespace.kubectl("annotate", "tisvc/adder", f"{ACTION}retry={failure['revision']}/1")
-    with answers(namespace) as seen:
+    namespace.act("adder", "retry", f"{failure['revision']}/1")
+    with namespace.answers("adder", value=1) as seen:
         namespace.wait("adder", "Ready")
     assert set(seen) <= {2.0, 3.0, "failures"}
     assert seen["failures"] == 0
@@ -93,10 +57,10 @@ def test_golden_requests_keep_a_wrong_model_from_every_caller(namespace: Namespa
 def test_another_signature_needs_permission_and_going_back_does_not(namespace: Namespace) -> None:
     namespace.apply(model("one"), model("wide", size=2), service("adder", uri="configmap://one"))
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
-    before = uids(namespace)
+    before = namespace.uids("adder")
     namespace.apply(service("adder", uri="configmap://wide", version=2))
     namespace.failure("adder", "SignatureChanged", "input X takes shape [-1, 2], took [-1, 1]; output Y has shape")
-    namespace.until(lambda: uids(namespace) == before)
+    namespace.until(lambda: namespace.uids("adder") == before)
 
     namespace.apply(service("adder", uri="configmap://wide", version=2, rollout={"allowSignatureChange": True}))
     assert namespace.wait("adder", "Ready")["status"]["stable"]["version"] == 2
@@ -110,16 +74,16 @@ def test_a_pod_that_the_operator_cannot_reach_is_waited_for(
 ) -> None:
     namespace.apply(model("one"), service("adder", uri="configmap://one"))
     namespace.wait("adder", "Ready")
-    before = uids(namespace)
+    before = namespace.uids("adder")
     listed = json.loads(cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json"))["items"]
     one, other = [pod["status"]["podIP"] for pod in listed]
     with cluster.wall(one, ports=(8000, 8001)), cluster.wall(other, ports=(8000, 8001)):
         namespace.apply(service("adder", uri="configmap://one", version=2))
-        namespace.until(lambda: ready(namespace.get("tisvc", "adder"))[1] == "PodUnreachable")
+        namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "PodUnreachable")
         body = namespace.get("tisvc", "adder")
-        assert "NetworkPolicy" in ready(body)[2]
+        assert "NetworkPolicy" in condition(body)["message"]
         assert "rejected" not in body["status"]
-        assert before < uids(namespace)  # what served serves on, beside the pod that waits
+        assert before < namespace.uids("adder")  # what served serves on, beside the pod that waits
     after = namespace.wait("adder", "Ready")
     assert after["status"]["stable"]["version"] == 2
     assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=PodUnreachable")

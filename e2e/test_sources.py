@@ -7,7 +7,6 @@ from cluster import provider
 from stories import Namespace, service
 
 URI = "s3://models/vision/adder"
-ACTION = "serving.triton-operator.dev/"
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Names
     second = namespace.wait("adder", "Ready")["status"]["stable"]
     assert (second["version"], second["name"] == first["name"]) == (3, False)
 
-    namespace.kubectl("annotate", "tisvc/adder", f"{ACTION}refresh={second['name']}/1")
+    namespace.act("adder", "refresh", f"{second['name']}/1")
     namespace.until(lambda: stable(namespace)["version"] == 4)
     third = namespace.wait("adder", "Ready")["status"]["stable"]
     assert added(namespace) == {4}
@@ -57,7 +56,7 @@ def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Names
     failure = namespace.failure("adder", "SourceChanged", "vision/adder")
     assert failure["revision"] == third["name"]
     assert added(namespace) == {4}
-    namespace.kubectl("annotate", "--overwrite", "tisvc/adder", f"{ACTION}refresh={third['name']}/2")
+    namespace.act("adder", "refresh", f"{third['name']}/2")
     namespace.until(lambda: stable(namespace)["name"] != third["name"])
     fourth = namespace.wait("adder", "Ready")["status"]
     assert fourth["stable"]["version"] == 4
@@ -73,7 +72,7 @@ def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, b
         service("other", uri="s3://elsewhere/adder", credentials="models"),
     )
     before = namespace.wait("adder", "Ready")["status"]["stable"]
-    uids = {pod["metadata"]["uid"] for pod in namespace.pods("adder")}
+    uids = namespace.uids("adder")
     namespace.failure("wrong", "BadCredentials", "AWS_SECRET_ACCESS_KEY")
     namespace.failure("other", "NotFound", "elsewhere")
 
@@ -84,9 +83,9 @@ def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, b
     namespace.failure("adder", "Unreachable", bucket.endpoint.removeprefix("http://"))
     now = namespace.get("tisvc", "adder")["status"]
     assert now["stable"] == before
-    assert {pod["metadata"]["uid"] for pod in namespace.pods("adder")} == uids
+    assert namespace.uids("adder") == uids
     assert added(namespace) == {1}
 
     namespace.apply(service("adder", uri=URI, credentials="models"))
     assert namespace.wait("adder", "Ready", seconds=10)["status"]["stable"] == before
-    assert {pod["metadata"]["uid"] for pod in namespace.pods("adder")} == uids
+    assert namespace.uids("adder") == uids

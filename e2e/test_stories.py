@@ -10,11 +10,7 @@ import yaml
 
 from cluster import provider
 from cluster.processes import CommandFailed
-from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, helm, model, service
-
-
-def condition(body: dict, type_: str) -> dict:
-    return next(c for c in body["status"]["conditions"] if c["type"] == type_)
+from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, condition, helm, model, service
 
 
 def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
