@@ -35,6 +35,14 @@ class TritonPythonModel:
         return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32({add}))]) for x in inputs]
 """
 BROKEN = "raise RuntimeError('the weights are missing')\n"
+HUNGRY_AT_LOAD = """
+class TritonPythonModel:
+    def initialize(self, args):
+        self.weights = [bytearray(b"x" * (1 << 20)) for _ in range(1 << 20)]
+
+    def execute(self, requests):
+        return []
+"""
 CONFIG = """
 backend: "python"
 max_batch_size: 8
@@ -151,27 +159,48 @@ class Namespace:
     def answers(self, service: str, *, value: float) -> Iterator["Counter[float | str]"]:
         """Call a service all the time; count what comes back, and "failures"."""
         seen: Counter[float | str] = Counter()
-        over = threading.Event()
 
         def call() -> None:
-            while not over.is_set():
-                answer = self.call(service, value=value, count=10)
-                seen.update(answer["http"] + answer["grpc"])
-                seen["failures"] += len(answer["failures"])
+            answer = self.call(service, value=value, count=10)
+            seen.update(answer["http"] + answer["grpc"])
+            seen["failures"] += len(answer["failures"])
 
-        caller = threading.Thread(target=call)
-        caller.start()
-        try:
+        with in_background(call):
             yield seen
-        finally:
-            over.set()
-            caller.join()
+
+
+@contextmanager
+def in_background(what: Callable[[], object]) -> Iterator[None]:
+    """Do something again and again."""
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    def repeat() -> None:
+        try:
+            while not over.is_set():
+                what()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def condition(body: Json, type_: str = "Ready") -> Json:
     """A condition of a service."""
     conditions: list[Json] = body["status"]["conditions"]
     return next(c for c in conditions if c["type"] == type_)
+
+
+def limited(**limits: str) -> Json:
+    return {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": limits}, "sharedMemory": "32Mi"}
 
 
 def model(name: str, *, add: int = 1, size: int = 1, code: str | None = None, more: str = "") -> Json:

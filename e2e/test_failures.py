@@ -7,18 +7,10 @@ from typing import Any
 import pytest
 
 from cluster import provider
-from stories import BROKEN, Namespace, model, service
+from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, limited, model, service
 
 Json = dict[str, Any]
 
-HUNGRY_AT_LOAD = """
-class TritonPythonModel:
-    def initialize(self, args):
-        self.weights = [bytearray(b"x" * (1 << 20)) for _ in range(1 << 20)]
-
-    def execute(self, requests):
-        return []
-"""
 HUNGRY_UNDER_TRAFFIC = """
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -58,10 +50,6 @@ KILL_STUBS = (
 def ready(namespace: Namespace, name: str) -> bool:
     conditions = namespace.get("tisvc", name).get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def limited(**limits: str) -> Json:
-    return {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": limits}, "sharedMemory": "32Mi"}
 
 
 def nowhere_webhook(namespace: str) -> Json:

@@ -168,11 +168,18 @@ def unscheduled(message: str) -> Json:
         pytest.param(init(state=ended(128, "StartError")), "PreparationFailed", "see its log", False, id="wordless"),
         pytest.param(init(state=ended(137, "OOMKilled")), "OutOfMemory", "container prepare", False, id="OOM in init"),
         pytest.param(
-            main(state=BACK_OFF, lastState=ended(137, "OOMKilled"), restartCount=4),
+            main(state=BACK_OFF, lastState=ended(137, "OOMKilled"), restartCount=1),
             "OutOfMemory",
             "raise spec.runtime.resources.limits.memory",
             False,
             id="OOM",
+        ),
+        pytest.param(
+            main(state=BACK_OFF, lastState=ended(137, "OOMKilled"), restartCount=4),
+            "OutOfMemory",
+            "raise spec.runtime.resources.limits.memory",
+            True,
+            id="OOM again and again",
         ),
         pytest.param(
             main(state=waiting("CreateContainerConfigError", 'configmap "labels" not found')),

@@ -125,7 +125,9 @@ def _memory(pod: Json) -> Failure | None:
             message = f"container {status['name']} used more memory than its limit and was killed"
             if status["name"] == CONTAINER_TRITON:
                 message += ": raise spec.runtime.resources.limits.memory (spec.runtime.sharedMemory counts against it)"
-            return _failure(pod, "OutOfMemory", message, exit_code=ended.get("exitCode"))
+            return _failure(
+                pod, "OutOfMemory", message, exit_code=ended.get("exitCode"), final=_is_looping(status, ended)
+            )
     return None
 
 
@@ -146,8 +148,7 @@ def _exit(pod: Json) -> Failure | None:
                 )
                 return _failure(pod, "LoadTimeout", message, exit_code=code)
             message = f"container {status['name']} exited with code {code}: {words}"
-            looping = status.get("restartCount", 0) >= CRASHES and _ran_briefly(ended)
-            return _failure(pod, "ContainerExited", message, exit_code=code, final=looping)
+            return _failure(pod, "ContainerExited", message, exit_code=code, final=_is_looping(status, ended))
     return None
 
 
@@ -191,9 +192,10 @@ def _created(pod: Json) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def _ran_briefly(ended: Json) -> bool:
-    """Say whether a run was short: after a long one the kubelet, too, begins to count anew."""
-    return _time(ended.get("finishedAt")) - _time(ended.get("startedAt")) < BRIEF_SECONDS
+def _is_looping(status: Json, ended: Json) -> bool:
+    """Say whether a container ends again and again; after a long run the kubelet, too, begins to count anew."""
+    brief = _time(ended.get("finishedAt")) - _time(ended.get("startedAt")) < BRIEF_SECONDS
+    return bool(status.get("restartCount", 0) >= CRASHES and brief)
 
 
 def _blocked(pod: Json) -> Failure | None:

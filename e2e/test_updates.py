@@ -1,0 +1,111 @@
+"""Updates that fail, each in its own way: what serves is not touched, the cause is told, GPUs are freed, and the old
+spec is Ready at once.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from cluster import provider
+from stories import BROKEN, HUNGRY_AT_LOAD, SYSTEM, Namespace, condition, in_background, limited, model, service
+
+Json = dict[str, Any]
+ROLLOUT = {"provisionTimeoutSeconds": 30}
+
+
+def good(name: str, **more: Any) -> Json:
+    return service(name, uri="configmap://good", rollout=ROLLOUT, **more)
+
+
+def bad_of(name: str, uri: str, **more: Any) -> Json:
+    return service(name, uri=uri, rollout=ROLLOUT, **more)
+
+
+def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
+    namespace: Namespace, cluster: provider.Cluster, images: provider.Images
+) -> None:
+    cluster.gpu_pool()
+    namespace.start_caller(images.operator.by_content)
+    on_cpu = "instance_group [ { kind: KIND_CPU } ]"
+    before = {
+        "load": good("load"),
+        "memory": good("memory", runtime=limited(memory="256Mi")),
+        "gpu": good("gpu", replicas=2, gpus=8),
+        "source": good("source"),
+        "files": good("files"),
+    }
+    bad = {
+        "load": (bad_of("load", "configmap://broken"), "ContainerExited", "the weights are missing"),
+        "memory": (
+            bad_of("memory", "configmap://hungry", runtime=limited(memory="256Mi")),
+            "OutOfMemory",
+            "raise spec.runtime.resources.limits.memory",
+        ),
+        "gpu": (
+            bad_of("gpu", "configmap://good", version=2, replicas=2, gpus=8),
+            "InsufficientGPU",
+            "Insufficient nvidia.com/gpu",
+        ),
+        "source": (bad_of("source", "pvc://nowhere/model"), "VolumeMissing", '"nowhere" not found'),
+        "files": (bad_of("files", "configmap://empty"), "BadLayout", "configmap://empty"),
+    }
+    namespace.apply(
+        model("good", more=on_cpu),
+        model("broken", code=BROKEN),
+        model("hungry", code=HUNGRY_AT_LOAD),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "empty"}, "data": {"config.pbtxt": "name: 'x'"}},
+        *before.values(),
+    )
+    stable = {name: namespace.wait(name, "Ready")["status"]["stable"]["name"] for name in before}
+    pods = {name: namespace.uids(name) for name in before}
+    for name in before:
+        namespace.reach(name)
+
+    def untouched() -> None:
+        for name in before:
+            assert namespace.uids(name) == pods[name], name
+
+    with answered(namespace, *before) as failures:
+        namespace.apply(*(body for body, _, _ in bad.values()))
+        for name, (_, reason, words) in bad.items():
+            body = namespace.wait(name, "Stalled")
+            status = body["status"]
+            assert status["rejected"]["by"] == "Operator", name
+            assert (
+                status["rejected"]["reason"] == status["lastFailure"]["reason"] == condition(body)["reason"] == reason
+            )
+            assert words in condition(body)["message"], name
+            since = datetime.fromisoformat(status["lastFailure"]["time"])
+            assert since <= datetime.fromisoformat(status["rejected"]["time"])
+            assert status["stable"]["name"] == stable[name]
+            assert condition(body, "Available")["status"] == "True"
+        for name in bad:  # its GPUs are free
+            namespace.until(lambda name=name: namespace.uids(name) == pods[name])  # type: ignore[misc]
+
+        # Neither time nor another operator tries the same spec again.
+        cluster.kubectl("rollout", "restart", "deployment/triton-operator", f"--namespace={SYSTEM}")
+        cluster.kubectl("rollout", "status", "deployment/triton-operator", f"--namespace={SYSTEM}", "--timeout=90s")
+        namespace.apply(*(body for body, _, _ in bad.values()))
+        untouched()
+
+        namespace.apply(*before.values())
+        for name in before:
+            body = namespace.wait(name, "Ready", seconds=15)
+            assert "rejected" not in body["status"]
+            assert "lastFailure" not in body["status"]
+        untouched()
+    assert failures == []
+
+
+@contextmanager
+def answered(namespace: Namespace, *services: str) -> Iterator[list[str]]:
+    """Call services in turn, all the time; what failed."""
+    found: list[str] = []
+    with in_background(lambda: found.extend(_failures(namespace, services))):
+        yield found
+
+
+def _failures(namespace: Namespace, services: tuple[str, ...]) -> list[str]:
+    return [json.dumps(failure) for name in services for failure in namespace.call(name, count=3)["failures"]]
