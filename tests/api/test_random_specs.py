@@ -98,7 +98,9 @@ def test_the_largest_spec_makes_children_that_can_be_stored(server: ApiServer, o
             restarted=None,
             surge=True,
         ),
-        "controllerrevisions": controller_revision(owner, revision.name, number=1, data=to_data(revision)),
+        "controllerrevisions": controller_revision(
+            owner, revision.name, number=1, data=to_data(revision), rejected=None
+        ),
     }
 
     for plural, body in children.items():

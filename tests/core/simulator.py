@@ -14,11 +14,12 @@ from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints
+from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections
+from triton_operator.core.actions import spec_hash
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import decode, encode
+from triton_operator.core.record import Held, decode, encode
 from triton_operator.core.revision import from_object, revision_name
 from triton_operator.core.rollout import Room, room_of
 from triton_operator.core.world import Announcement, Answer, Fleet, Plan, Question, World
@@ -140,6 +141,8 @@ class Cluster:
     """From when on the world is as the operator saw it: no pod was killed since, and no controller lags."""
     seen_serving: int = 0
     """Ready pods in service when the operator looked last: it cannot know of those that became ready since."""
+    _held: tuple[Held, dict[str, str]] | None = None
+    """Why a spec is held, once every child says so, and the actions that were asked for by then."""
     _looked_at_pods: bool = False
     _answered: bool = False
     _made: int = 0
@@ -256,6 +259,7 @@ class Cluster:
             settings=SETTINGS,
             record=record,
             revisions={r.name: r for r in kept if r},
+            rejections=rejections(self.revisions.values()),
             fleets=fleets,
             routed=routed,
             listed={
@@ -332,6 +336,8 @@ class Cluster:
         """Write what a plan wants, in its order, perhaps only the first few writes of it."""
         if self.busy and plan.pressing:
             plan = replace(plan, children=plan.pressing, surplus=(), status=self.status)
+        else:
+            self._held = self._check_rejection(plan)
         self.plan = plan
         self._check_surge(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
@@ -381,7 +387,8 @@ class Cluster:
         elif kind == names.DEPLOYMENT:
             self.deployments.setdefault(name, Deployment(0)).wanted = body["spec"]["replicas"]
         elif kind == names.CONTROLLER_REVISION:
-            self.revisions.setdefault(name, body)
+            kept = self.revisions.get(name, body)  # only its metadata may change
+            self.revisions[name] = body | {"data": kept["data"], "revision": kept["revision"]}
             self._version[name] = body["data"]["model"]["version"]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.add(name)
@@ -492,6 +499,17 @@ class Cluster:
             raise Violation(f"{self}: the selector of {name} jumped from {old} to {new} while the old one served")
         if self.now >= self.quiet_from and len(after) < min(len(before), self.least()):
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
+
+    def _check_rejection(self, plan: Plan) -> tuple[Held, dict[str, str]] | None:
+        """A spec stays held until it changes or a person acts, whatever is lost meanwhile."""
+        before, held = self._held, plan.record.held
+        if before and (before[0].spec != spec_hash(self.spec, before[0].by) or before[1] != self.actions):
+            before = None
+        if before and held != before[0]:
+            raise Violation(f"{self}: {before[0]} was given up for {held}")
+        if self.crash_after is not None:  # a child may not say so yet
+            return before
+        return (held, dict(self.actions)) if held else None
 
     def _check_surge(self, plan: Plan) -> None:
         """A new revision grows only into what is free: GPUs are not taken twice, not even by pods that are ending.

@@ -152,7 +152,7 @@ def test_services_share_no_revision_names_and_the_longest_name_fits() -> None:
 def test_a_revision_is_read_back_from_its_object_as_it_was_rendered() -> None:
     revision = render("vision", FULL_SPEC, SETTINGS, resolved(FULL_SPEC), number=3)
     owner = Owner("vision", "models", "uid")
-    body = controller_revision(owner, revision.name, number=revision.number, data=to_data(revision))
+    body = controller_revision(owner, revision.name, number=revision.number, data=to_data(revision), rejected=None)
     assert from_object(json.loads(json.dumps(body))) == revision
 
 

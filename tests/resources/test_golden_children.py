@@ -30,7 +30,7 @@ def children_of(name: str) -> list[Json]:
     data = to_data(revision)
     assert data.pop("template") == revision.template  # it stands in the Deployment below
     return [
-        children.controller_revision(OWNER, revision.name, number=1, data=data),
+        children.controller_revision(OWNER, revision.name, number=1, data=data, rejected=None),
         children.stable_service(OWNER, (revision.name,)),
         children.headless_service(OWNER, (revision.name, "vision-other")),
         children.deployment(

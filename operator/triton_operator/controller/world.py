@@ -87,6 +87,7 @@ async def gather(
         settings=settings,
         record=record,
         revisions=revisions,
+        rejections=rejections(children[names.CONTROLLER_REVISION]),
         fleets=fleets,
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
@@ -151,6 +152,13 @@ def ready_endpoints(slices: Iterable[Json], pods: Iterable[Json]) -> dict[str, i
         if (endpoint.get("conditions") or {}).get("ready") is not False and (target := endpoint.get("targetRef"))
     }
     return dict(Counter(revision for uid in ready if (revision := revisions.get(uid))))
+
+
+def rejections(kept: Iterable[Json]) -> dict[str, str]:
+    """Read what ControllerRevisions say of a rejection, by revision."""
+    named = {body["metadata"]["name"]: body["metadata"].get("annotations") or {} for body in kept}
+    said = {name: annotations.get(names.ANNOTATION_REJECTED) for name, annotations in named.items()}
+    return {name: text for name, text in said.items() if text is not None}
 
 
 def _fleet(deployment: Json) -> Fleet:

@@ -30,7 +30,7 @@ from triton_operator.core.conditions import (
 )
 from triton_operator.core.goal import Goal, choose, rejected
 from triton_operator.core.health import diagnose
-from triton_operator.core.record import Record
+from triton_operator.core.record import Record, print_held
 from triton_operator.core.removal import removals
 from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import (
@@ -187,9 +187,13 @@ def _children(
 ) -> Children:
     owner = Owner(world.name, world.namespace, world.uid)
     running = _running(world, target, record, shares)
+    said = {record.held.revision: print_held(record.held)} if record.held else {}
     found: list[tuple[Kind, Json]] = [
-        (CONTROLLER_REVISION, children.controller_revision(owner, r.name, number=r.number, data=to_data(r)))
-        for r in _unkept(world, running)
+        (
+            CONTROLLER_REVISION,
+            children.controller_revision(owner, r.name, number=r.number, data=to_data(r), rejected=said.get(r.name)),
+        )
+        for r in _unkept(world, running) + _unsaid(world, said)
     ]
     deployments = {
         revision.name: children.deployment(
@@ -236,6 +240,13 @@ def _unkept(world: World, running: list[Revision]) -> list[Revision]:
     return [r if r.number else replace(r, number=last + i) for i, r in enumerate(lost, start=1)]
 
 
+def _unsaid(world: World, said: Mapping[str, str]) -> list[Revision]:
+    """List the revisions whose ControllerRevision does not say, or should no longer say, that they were rejected."""
+    listed = world.listed.get(CONTROLLER_REVISION, frozenset())
+    changed = {name for name in {*said, *world.rejections} if said.get(name) != world.rejections.get(name)}
+    return [world.revisions[name] for name in sorted(changed & listed & world.revisions.keys())]
+
+
 def _running(world: World, target: Revision, record: Record, shares: Mapping[str, int]) -> list[Revision]:
     """List the revisions that need a Deployment: in use, or with pods that have yet to go."""
     used = {target.name, record.stable, *record.serving}
@@ -252,6 +263,7 @@ def _surplus(
     running |= {name for name, fleet in world.fleets.items() if fleet.pods and name not in world.revisions}
     by_age = sorted(world.revisions.values(), key=lambda revision: revision.number, reverse=True)
     history = running | {revision.name for revision in by_age[:HISTORY]}
+    history |= {record.held.revision} if record.held else set()
     resolutions = [world.revisions[name].resolution for name in history if name in world.revisions]
     resolutions += [target.resolution, record.resolution]
     copies = {copy for resolution in resolutions if resolution for _, copy in resolution.copies}

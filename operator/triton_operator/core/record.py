@@ -1,7 +1,7 @@
 """The operator's own memory of one service, kept in the child ConfigMap `<service>-record`.
 
 It holds what can be worked out from nothing else: pointers to revisions and absolute time stamps. If it is lost, the
-pointers are rebuilt from the children (see `core.rollout.recover`).
+pointers are rebuilt from the children, and a rejection from the revision that it is of (see `core.rollout.recover`).
 Not for: what people read; that is the status.
 """
 
@@ -125,6 +125,26 @@ def encode(record: Record) -> str:
     values["about"] = {name: about.to_json() for name, about in record.about.items()}
     values["resolution"] = record.resolution.to_json() if record.resolution else None
     return json.dumps({"schema": SCHEMA} | values, sort_keys=True, separators=(",", ":"))
+
+
+def print_held(held: Held) -> str:
+    """Print why a spec is held as JSON, the same text for the same reason."""
+    return json.dumps(asdict(held), sort_keys=True, separators=(",", ":"))
+
+
+def read_held(text: str) -> Held | None:
+    """Read why a spec is held.
+
+    Args:
+        text: what `print_held` printed, perhaps of another version of the operator.
+
+    Returns:
+        The reason, or None if the text is not one.
+    """
+    try:
+        return _held(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def decode(text: str) -> Record | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Rollout
-from triton_operator.core.record import Record
+from triton_operator.core.actions import spec_hash
+from triton_operator.core.record import Held, Record, read_held
 from triton_operator.core.revision import Revision
 from triton_operator.core.world import Fleet, World
 from triton_operator.resources.labels import NO_REVISION
@@ -128,7 +129,7 @@ def share_out(
 
 
 def recover(world: World) -> Record:
-    """Rebuild the pointers of a lost record from the children; traffic stays where it is.
+    """Rebuild the pointers of a lost record from the children; traffic stays where it is, and a held spec held.
 
     Args:
         world: the world, without a record.
@@ -136,6 +137,20 @@ def recover(world: World) -> Record:
     Returns:
         A record whose serving revisions are those that the Service and the ready pods show.
     """
+    held = _rejection(world)
+    # What failed last is told in the words of the rejection: which pod it was is lost.
+    failure = {n: getattr(held, n) for n in ("reason", "message", "time", "revision")} if held else None
+    return replace(_pointed(world), held=held, failure=failure if held and held.by == "operator" else None)
+
+
+def _rejection(world: World) -> Held | None:
+    """Find what ControllerRevisions say of the spec of now; the last word counts."""
+    said = [held for text in world.rejections.values() if (held := read_held(text))]
+    valid = [h for h in said if world.spec and h.spec == spec_hash(world.spec, h.by) and h.goal in world.revisions]
+    return max(valid, key=lambda held: held.time, default=None)
+
+
+def _pointed(world: World) -> Record:
     routed = world.routed
     if routed is not None and routed in world.revisions:  # it may be down: what is ready beside it was not checked
         return _recovered(world, routed, (routed,))

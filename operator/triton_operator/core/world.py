@@ -109,6 +109,7 @@ class World:
         settings: the operator's settings.
         record: what was remembered, or None if there is no readable record.
         revisions: kept revisions by name.
+        rejections: what the annotations of their ControllerRevisions say of a rejection, by revision.
         fleets: Deployments by revision.
         routed: the revision that the Service's selector names; None if it names none or there is no Service.
         listed: names of all children by kind.
@@ -134,6 +135,7 @@ class World:
     settings: Settings
     record: Record | None
     revisions: Mapping[str, Revision]
+    rejections: Mapping[str, str]
     fleets: Mapping[str, Fleet]
     routed: str | None
     listed: Mapping[Kind, frozenset[str]]

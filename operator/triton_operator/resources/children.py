@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.names import (
+    ANNOTATION_REJECTED,
     ANNOTATION_RESTARTED,
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -134,7 +135,7 @@ def budget(owner: Owner, revision: str) -> Json:
     }
 
 
-def controller_revision(owner: Owner, revision: str, *, number: int, data: Json) -> Json:
+def controller_revision(owner: Owner, revision: str, *, number: int, data: Json, rejected: str | None) -> Json:
     """Build the ControllerRevision that keeps a revision.
 
     Args:
@@ -142,14 +143,15 @@ def controller_revision(owner: Owner, revision: str, *, number: int, data: Json)
         revision: name of the revision.
         number: its number, 1 or more.
         data: the revision, see `core.revision.to_data`.
+        rejected: why its spec is held, see `core.record.print_held`, or None.
 
     Returns:
-        The ControllerRevision; it is created once and never changed.
+        The ControllerRevision; of one that exists only the annotation ever changes.
     """
-    return _child(CONTROLLER_REVISION, owner, revision, revision_labels(owner.name, revision)) | {
-        "revision": number,
-        "data": data,
-    }
+    body = _child(CONTROLLER_REVISION, owner, revision, revision_labels(owner.name, revision))
+    if rejected:
+        body["metadata"]["annotations"] = {ANNOTATION_REJECTED: rejected}
+    return body | {"revision": number, "data": data}
 
 
 def record(owner: Owner, text: str, key: str) -> Json:
