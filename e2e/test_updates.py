@@ -5,7 +5,7 @@ spec is Ready at once.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cluster import provider
