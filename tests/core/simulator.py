@@ -62,7 +62,10 @@ def spec_of(
 
 @dataclass(slots=True)
 class Pod:
-    """One pod; `ready` says whether its probes pass, `ends` when it is gone, `placed` since when it has a node."""
+    """One pod; `ready` says whether its probes pass, `ends` when it is gone, `placed` since when it has a node.
+
+    It is `sourceless` while its source holds other files than its revision was made from; one that is loaded has them.
+    """
 
     name: str
     revision: str
@@ -73,6 +76,7 @@ class Pod:
     ends: float | None = None
     placed: float | None = None
     loaded: bool = False
+    sourceless: bool = False
 
     @property
     def serves(self) -> bool:
@@ -149,6 +153,7 @@ class Cluster:
     _due: float | None = START
     _seen: str = ""
     _wanted: list[tuple[float, int]] = field(default_factory=list)
+    _digest: dict[str, str] = field(default_factory=dict)
     _version: dict[str, int] = field(default_factory=dict)
 
     # What users and accidents do.
@@ -182,6 +187,11 @@ class Cluster:
     @property
     def desired(self) -> int:
         return 0 if self.spec.suspend else 1 if self.spec.replicas is None else self.spec.replicas
+
+    @property
+    def digest(self) -> str:
+        """What stands for the files at the source."""
+        return f"sha256:{self.bytes}"
 
     @property
     def target(self) -> str:
@@ -233,7 +243,7 @@ class Cluster:
                     ending=ending[name],
                     scheduled=sum(p.placed is not None for p in living[name]),
                     homeless=sum(p.placed is None for p in living[name]),
-                    failing=sum(p.placed is not None and not p.healthy for p in living[name]),
+                    failing=sum(p.placed is not None and (not p.healthy or p.sourceless) for p in living[name]),
                 )
                 for name, fleet in fleets.items()
             }
@@ -340,6 +350,7 @@ class Cluster:
             self._held = self._check_rejection(plan)
         self.plan = plan
         self._check_surge(plan)
+        self._check_kept(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
         writes += [partial(self._write, kind, body) for kind, body in plan.children]
         if plan.resolver:
@@ -390,6 +401,7 @@ class Cluster:
             kept = self.revisions.get(name, body)  # only its metadata may change
             self.revisions[name] = body | {"data": kept["data"], "revision": kept["revision"]}
             self._version[name] = body["data"]["model"]["version"]
+            self._digest[name] = body["data"]["resolved"]["models"][0]["digest"]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.add(name)
         self.bodies[kind.kind, name] = body
@@ -412,8 +424,7 @@ class Cluster:
         variables = pod["spec"]["containers"][0]["env"]
         order = json.loads(next(v["value"] for v in variables if v["name"] == ORDER))
         found = [
-            {"name": m["name"], "version": m["version"] or self.highest, "digest": f"sha256:{self.bytes}"}
-            for m in order["models"]
+            {"name": m["name"], "version": m["version"] or self.highest, "digest": self.digest} for m in order["models"]
         ]
         said = {"reason": "Unreachable", "message": "it does not answer"} if self.silent else {"models": found}
         ended = {"name": "resolve", "state": {"terminated": {"message": json.dumps(said)}}}
@@ -435,7 +446,11 @@ class Cluster:
         self.pods = [pod for pod in self.pods if pod.ends is None or pod.ends > self.now]
         self._place()
         for pod in self.pods:
-            placed = self.now if pod.placed is None else pod.placed
+            sourceless = not pod.loaded and pod.healthy and self._digest.get(pod.revision) not in (None, self.digest)
+            if pod.sourceless and not sourceless and pod.placed is not None:
+                pod.placed = self.now  # the kubelet tries again, and now it can be loaded
+            pod.sourceless = sourceless
+            placed = self.now if pod.placed is None or sourceless else pod.placed
             pod.loaded = pod.loaded or placed + self.load_ticks * TICK <= self.now
             pod.ready = pod.healthy and pod.loaded and pod.down_until <= self.now and pod.ends is None
 
@@ -531,6 +546,19 @@ class Cluster:
         if known and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 
+    def _check_kept(self, plan: Plan) -> None:
+        """Of the revision that serves no pod is given up while one fails because its files are gone."""
+        target = plan.record.target
+        wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
+        if not self._looked_at_pods or self.spec.suspend or target not in wanted or target != plan.record.stable:
+            return
+        now = self.deployments[target].wanted if target in self.deployments else 0
+        stuck = any(pod.sourceless and pod.ends is None for pod in self.of(target))
+        if stuck and self.deployments[target].ready and wanted[target] < now:
+            raise Violation(
+                f"{self}: of {now} pods of {target} are to stay {wanted[target]}, though none can be had again"
+            )
+
     def _watched(self) -> str:
         """Fingerprint what the operator watches; pods and endpoints are not among it."""
         deployments = sorted((name, d.wanted, d.pods, d.ready) for name, d in self.deployments.items())
@@ -551,8 +579,9 @@ class Cluster:
             words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
             homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
             status["conditions"].append(homeless)
-        if not pod.healthy:
-            said = json.dumps({"reason": "BadConfig" if self.final else "StorageError", "message": "it is broken"})
+        if not pod.healthy or pod.sourceless:
+            reason = "SourceChanged" if pod.sourceless else "BadConfig" if self.final else "StorageError"
+            said = json.dumps({"reason": reason, "message": "its files changed" if pod.sourceless else "it is broken"})
             ended = {"terminated": {"exitCode": 1, "message": said}}
             status["initContainerStatuses"] = [{"name": names.CONTAINER_PREPARE, "state": ended}]
         return {"metadata": metadata, "status": status}

@@ -170,3 +170,33 @@ def test_never_do_three_revisions_have_pods_nor_does_a_service_lose_its_pods(his
             cluster.check_sets()
             if selected := (cluster.selector or {}).get(LABEL_REVISION):
                 assert selected in cluster.deployments
+
+
+def given_up_between(*, source: str) -> Cluster:
+    """Versions 1 and 2 both serve when 3 is asked for, and more pods than 1 has."""
+    cluster = Cluster(spec_of(1, replicas=2, rollout=BLUE_GREEN))
+    cluster.settle()
+    cluster.change(spec_of(2, replicas=2, rollout=BLUE_GREEN))
+    cluster.run(60, until=lambda c: len(c.serving()) == 4)
+    assert len(cluster.serving()) == 4
+    cluster.bytes = source
+    cluster.change(spec_of(3, replicas=3, rollout=BLUE_GREEN))
+    return cluster
+
+
+def test_one_that_is_given_up_serves_on_until_the_stable_one_has_grown() -> None:
+    cluster = given_up_between(source="a")
+    for _ in range(60):
+        cluster.tick()
+        cluster.check_sets()
+        assert len(cluster.serving()) >= 3
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 3
+
+
+def test_one_that_is_given_up_gives_way_when_the_stable_one_cannot_grow() -> None:
+    cluster = given_up_between(source="b")
+    cluster.quiet_from = cluster.now + 60 * TICK  # pods that fail cost capacity, whoever acts
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 3
+    assert {pod.revision for pod in cluster.serving()} == {cluster.target}

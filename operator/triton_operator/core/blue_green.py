@@ -60,14 +60,14 @@ def shares(world: World, record: Record, target: str, *, desired: int, arrived: 
         # Once the target serves too, stable gives nothing up and takes nothing back.
         found[before] = min(others[before].wanted, desired) if target in record.serving else desired
         rest = max(0, rest - others[before].ready)
-    fleet = others.get(before or "", NOTHING)
-    grows = not (fleet.homeless or fleet.failing)  # else a third revision, perhaps the remedy, would wait for ever
+    # Pods of stable that fail or find no node are not waited for: the target must begin all the same.
+    growing = before in others and not (others[before].failing or others[before].homeless or others[before].refused)
     for name, fleet in others.items():
         if record.warm and name == record.warm.revision:
             warm = min(fleet.wanted, desired) if world.now < record.warm.until else 0
             found[name] = warm  # it never grows: it costs GPUs and serves nothing
-        elif name != stable and name in record.serving and (name == before or target == stable or grows):
-            # One that was given up fills in as long as it carries load.
+        elif name != stable and name in record.serving and (name == before or target == stable or growing):
+            # one that was given up fills in as long as it carries load
             found[name] = min(fleet.ready, rest)
             rest -= found[name]
     beside = {before, record.warm.revision if record.warm else None}

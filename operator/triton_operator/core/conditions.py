@@ -23,6 +23,7 @@ from triton_operator.api.status import (
 from triton_operator.core.lookup import Look
 from triton_operator.core.preflight import Gate
 from triton_operator.core.record import Held, Record
+from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, Room, deadline, provision_seconds
 from triton_operator.core.times import timestamp
@@ -95,8 +96,11 @@ def ready(s: Situation) -> Verdict:
         return "True", "Suspended", "suspended on request: no pods; set spec.suspend to false to resume"
     if s.lookup:
         return looking_up(s.world, s.lookup)
-    if (held := s.record.held) and (is_whole(s) or held.by == "operator"):
-        return "False", held.reason, _held(held)
+    kept = why_kept(s.world, s.record, s.target.name, s.desired)
+    if (held := s.record.held) and (kept or is_whole(s) or held.by == "operator"):
+        return "False", held.reason, "; ".join(filter(None, (_held(held), kept)))
+    if kept:
+        return "False", SOURCE_CHANGED, kept
     if is_whole(s):
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
@@ -178,9 +182,8 @@ def looking_up(world: World, look: Look) -> Verdict:
 
 
 def _held(held: Held) -> str:
-    if held.by == "person":
-        return held.message
-    return f"revision {held.revision} was rejected, and {held.goal} serves on: {held.message}"
+    told = f"revision {held.revision} was rejected, and {held.goal} serves on: {held.message}"
+    return held.message if held.by == "person" else told
 
 
 def _shut(s: Situation) -> str:

@@ -32,6 +32,7 @@ from triton_operator.core.goal import Goal, choose, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
 from triton_operator.core.removal import removals
+from triton_operator.core.replicas import wanted
 from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import (
     NOTHING,
@@ -81,9 +82,9 @@ def decide(world: World) -> Plan:
     if goal.revision is None:
         return _unbegun(world, goal)
     target = goal.revision
-    desired = 0 if spec.suspend else spec.replicas
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
     record = afresh(world, aimed, target)
+    desired = wanted(world, record, target.name)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     record = blue_green.cooled(world, record, target.name)
     gate = preflight.check(world, record, target, desired=desired)
@@ -126,8 +127,8 @@ def decide(world: World) -> Plan:
         return decide(replace(world, record=held))
     if fallen := blue_green.fallen(world, record, failure, desired=desired):
         return decide(replace(world, record=fallen))
-    wanted = shares[record.stable if record.resuming and record.stable in shares else target.name]
-    record = timed(world, record, target.name, wanted=wanted, settled=is_whole(situation))
+    share = shares[record.stable if record.resuming and record.stable in shares else target.name]
+    record = timed(world, record, target.name, wanted=share, settled=is_whole(situation))
     situation = replace(situation, record=record)
     built = status(situation)
     found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)

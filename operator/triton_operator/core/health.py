@@ -88,8 +88,8 @@ def _node(pod: Json) -> Failure | None:
     return None
 
 
-def _preparation(pod: Json) -> Failure | None:
-    """The init container could not prepare the model directory: it says why by its termination message."""
+def preparation(pod: Json) -> Failure | None:
+    """Say why the init container could not prepare the model directory: it tells by its termination message."""
     for status in _listed(pod, "initContainerStatuses"):
         ended = _ended(status)
         if status["name"] == CONTAINER_PREPARE and _has_failed(ended) and ended.get("reason") != "OOMKilled":
@@ -223,7 +223,7 @@ def _ending(pod: Json) -> Failure | None:
 # In this order: what explains the others comes first.
 CHECKS: tuple[Callable[[Json], Failure | None], ...] = (
     _node,
-    _preparation,
+    preparation,
     _image,
     _configuration,
     _memory,
