@@ -72,13 +72,11 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
         for name, (_, reason, words) in bad.items():
             body = namespace.wait(name, "Stalled")
             status = body["status"]
-            assert status["rejected"]["by"] == "Operator", name
-            assert (
-                status["rejected"]["reason"] == status["lastFailure"]["reason"] == condition(body)["reason"] == reason
-            )
+            assert status["lastFailure"]["reason"] == condition(body)["reason"] == reason
             assert words in condition(body)["message"], name
-            since = datetime.fromisoformat(status["lastFailure"]["time"])
-            assert since <= datetime.fromisoformat(status["rejected"]["time"])
+            assert datetime.fromisoformat(status["lastFailure"]["time"]) < datetime.now(UTC)
+            if name != "source":  # there no revision came of it
+                assert (status["rejected"]["by"], status["rejected"]["reason"]) == ("Operator", reason)
             assert status["stable"]["name"] == stable[name]
             assert condition(body, "Available")["status"] == "True"
         for name in bad:  # its GPUs are free

@@ -21,7 +21,7 @@ from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, decode, encode
 from triton_operator.core.revision import from_object, revision_name
-from triton_operator.core.rollout import Room, room_of
+from triton_operator.core.shares import Room, room_of
 from triton_operator.core.world import Announcement, Answer, Fleet, Plan, Question, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner

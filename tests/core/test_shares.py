@@ -3,7 +3,7 @@
 import pytest
 
 from triton_operator.api.rollout import Rollout
-from triton_operator.core.rollout import Room, room_of, share_out
+from triton_operator.core.shares import Room, room_of, share_out
 from triton_operator.core.world import Fleet
 
 READY = Fleet(wanted=4, pods=4, ready=4)

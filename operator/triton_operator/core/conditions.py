@@ -25,7 +25,8 @@ from triton_operator.core.preflight import Gate
 from triton_operator.core.record import Held, Record
 from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
-from triton_operator.core.rollout import NOTHING, Room, deadline, provision_seconds
+from triton_operator.core.rollout import NOTHING, deadline, provision_seconds
+from triton_operator.core.shares import Room
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Failure, Fleet, World
 from triton_operator.resources.children import headless_name

@@ -36,7 +36,6 @@ from triton_operator.core.replicas import wanted
 from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import (
     NOTHING,
-    Room,
     advance,
     afresh,
     aim,
@@ -45,11 +44,9 @@ from triton_operator.core.rollout import (
     longest,
     provision_seconds,
     recover,
-    room_of,
-    share_out,
     timed,
-    unchecked,
 )
+from triton_operator.core.shares import arrived_of, room_of, shares_of
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
@@ -92,10 +89,10 @@ def decide(world: World) -> Plan:
         record = begun(gate.record, world.now, progress=world.fleets.get(target.name, NOTHING).ready)
     record = replace(record, about=gate.record.about, admitted=gate.record.admitted, stable=gate.record.stable)
     is_blue_green = blue_green.is_blue_green(world)
-    arrived = _arrived(world, record, target.name)
+    arrived = arrived_of(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
-    shares = _shares(world, record, target.name, desired, room, arrived)
+    shares = shares_of(world, record, target.name, desired=desired, room=room, arrived=arrived)
     may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
     admitted = gate.admitted and may_serve
     record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
@@ -146,35 +143,6 @@ def decide(world: World) -> Plan:
         announcements=goal.told + gate.told + announcements(world.status, built) + _farewells(removed, target.name),
         look_again=_sooner(goal.look.look_again, _look_again(world, record, target, built)),
     )
-
-
-def _arrived(world: World, record: Record, target: str) -> int:
-    """Count the pods of the target that are ready and verified in the Service."""
-    able = world.fleets.get(target, NOTHING).ready
-    return min(able, (world.endpoints or {}).get(target, 0)) if target in record.serving else 0
-
-
-def _shares(world: World, record: Record, target: str, desired: int, room: Room, arrived: int) -> dict[str, int]:
-    if record.suspended:
-        return dict.fromkeys({*world.fleets, target}, 0)
-    if record.resuming and record.stable is not None and record.stable in world.revisions:
-        return dict.fromkeys({*world.fleets, target}, 0) | {record.stable: desired}
-    dark = unchecked(world, record, target)  # their pods carry no load
-    fleets = {name: replace(fleet, ready=0) if name in dark else fleet for name, fleet in world.fleets.items()}
-    if blue_green.is_blue_green(world):
-        found = blue_green.shares(world, record, target, desired=desired, arrived=arrived)
-    elif target not in record.admitted and len(record.serving) > 1:
-        # The Service selects all pods there are. One revision serves alone again before a third one begins.
-        by_ready = sorted(record.serving, key=lambda name: -fleets.get(name, NOTHING).ready)
-        stable_serves = record.stable in record.serving and fleets.get(record.stable or "", NOTHING).ready
-        alone = record.stable if stable_serves and record.stable else by_ready[0]
-        other = next(name for name in by_ready if name != alone)
-        back = _arrived(world, record, alone)
-        found = share_out(alone, desired=desired, room=room, stable=other, fleets=fleets, arrived=back)
-        found[target] = 0
-    else:
-        found = share_out(target, desired=desired, room=room, stable=record.stable, fleets=fleets, arrived=arrived)
-    return found
 
 
 def _children(
