@@ -98,10 +98,12 @@ async def test_a_failed_request_is_counted_by_its_kind_and_told_with_who_answere
                 raise Failed("reset", "ServerDisconnectedError()", reused=True)
             return ANSWER
 
-    found = await run(made, Failing(made.stop, 3), lines, rate=100)
+    client = Failing(made.stop, 3)
+    found = await run(made, client, lines, rate=100)
     total = found.sum("http")
-    assert total.outcomes == {"answered": 2, "reset": 1}
-    assert (total.versions, total.pods) == ({"2": 2}, {"adder-x": 2})
+    answered = client.asked - 1  # on a busy machine more than three were due when the third one stopped the run
+    assert total.outcomes == {"answered": answered, "reset": 1}
+    assert (total.versions, total.pods) == ({"2": answered}, {"adder-x": answered})
     (failure,) = found.failures
     assert (failure.request, failure.last_pod, failure.kind, failure.reused) == (1, "adder-x", "reset", True)
     assert "a connection used before (0, on which adder-x had answered last): reset" in report.told(failure)
