@@ -529,20 +529,28 @@ class Cluster:
     def _check_surge(self, plan: Plan) -> None:
         """A new revision grows only into what is free: GPUs are not taken twice, not even by pods that are ending.
 
-        What already serves is brought back at once, whatever is ending, and so are a target's own pods.
+        What already serves is brought back at once, whatever is ending, and so are a target's own pods: after a
+        suspension the stable revision may be beside pods that end, more than the surge of any strategy but BlueGreen,
+        which has room for two whole revisions as large as they were.
         """
         wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
         target = plan.record.target
         if target is None or not wanted:  # the first spec is refused, or looked up
             return
+        most = self.desired + self.room(self.desired).surge
+        if plan.record.resuming:
+            if target != plan.record.stable and wanted[target]:
+                raise Violation(f"{self}: {target} is to have pods before {plan.record.stable} is back")
+            if self.spec.rollout.strategy != "BlueGreen" or plan.record.stable not in wanted:
+                return
+            target, most = plan.record.stable, 2 * max(self.recent(END_TICKS + 2))
         before = self.deployments[target].wanted if target in self.deployments else 0
         others = {pod.revision for pod in self.pods} | set(wanted)
         total = wanted[target]
         for name in others - {target}:
             living = sum(pod.ends is None for pod in self.of(name))
             total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
-        most = self.desired + self.room(self.desired).surge
-        known = self.now >= self.quiet_from and self._looked_at_pods and not plan.record.resuming
+        known = self.now >= self.quiet_from and self._looked_at_pods
         if known and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 

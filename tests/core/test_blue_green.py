@@ -200,3 +200,19 @@ def test_one_that_is_given_up_gives_way_when_the_stable_one_cannot_grow() -> Non
     cluster.settle()
     assert cluster.status["stable"]["version"] == 3
     assert {pod.revision for pod in cluster.serving()} == {cluster.target}
+
+
+@pytest.mark.parametrize("ticks", range(4))
+def test_an_update_that_is_suspended_and_resumed_at_once_takes_no_more_than_two_sets(ticks: int) -> None:
+    cluster = Cluster(spec_of(1, replicas=3, rollout=BLUE_GREEN))
+    cluster.settle()
+    cluster.change(spec_of(2, replicas=3, rollout=BLUE_GREEN))
+    cluster.run(60, until=lambda c: len(c.pods) == 6)
+    cluster.change(spec_of(2, replicas=3, suspend=True, rollout=BLUE_GREEN))
+    cluster.run(ticks)
+    cluster.change(spec_of(2, replicas=3, rollout=BLUE_GREEN))
+    for _ in range(60):
+        cluster.tick()  # the simulator watches over what the operator plans; its own ending pods a Deployment replaces
+        assert sum(deployment.wanted for deployment in cluster.deployments.values()) <= 6
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2

@@ -211,22 +211,23 @@ def test_suspension_removes_all_pods_and_keeps_the_rest(history: list[Step], tic
     history=CALM,
     accident=st.sampled_from(("none", "restart", "wipe status", "lose record", "crash")),
     number=st.integers(0, 7),
+    rollout=st.sampled_from(ROLLOUTS),
 )
 def test_a_resumed_service_has_its_stable_revision_back_before_a_new_one_starts(
-    history: list[Step], accident: str, number: int
+    history: list[Step], accident: str, number: int, rollout: Json
 ) -> None:
-    cluster = Cluster(spec_of(1, replicas=2), broken=frozenset({BROKEN}))
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout), broken=frozenset({BROKEN}))
     live(cluster, history)
-    cluster.change(spec_of(1, replicas=2))
+    cluster.change(spec_of(1, replicas=2, rollout=rollout))
     cluster.settle()
     stable = cluster.target
-    cluster.change(spec_of(1, replicas=2, suspend=True))
+    cluster.change(spec_of(1, replicas=2, suspend=True, rollout=rollout))
     cluster.run(number * 3)
-    cluster.change(spec_of(2, replicas=2, suspend=True))
+    cluster.change(spec_of(2, replicas=2, suspend=True, rollout=rollout))
     cluster.run(1)
     take(cluster, Step(accident, number, 0))
     cluster.run(20)
-    cluster.change(spec_of(2, replicas=2))
+    cluster.change(spec_of(2, replicas=2, rollout=rollout))
     for _ in range(100):
         cluster.tick()
         if sum(pod.serves for pod in cluster.of(stable)) == 2:
