@@ -105,6 +105,14 @@ async def test_a_golden_request_that_triton_refuses_is_told_in_its_words(server:
     assert found.startswith("golden request a: Triton refused it: ")
 
 
+async def test_a_golden_request_that_cannot_be_sent_is_told(server: Any) -> None:
+    lone = {"name": "T", "shape": [1], "datatype": "BYTES", "data": ["\ud800"]}  # no text in UTF-8
+    requests = parse({"a": golden([2.0, 5.0], inputs=[lone])})
+    found = await first_mismatch("127.0.0.1", requests, model="m", version=2, port=port_of(server.grpc))
+    assert found is not None
+    assert found.startswith("golden request a: it cannot be sent: 'utf-8' codec can't encode")
+
+
 async def test_an_answer_that_is_too_large_is_not_taken_in(server: Any) -> None:
     large = golden([], outputs=[{"name": "B", "datatype": "FP32", "data": [0]}])
     found = await first_mismatch("127.0.0.1", parse({"a": large}), model="m", version=2, port=port_of(server.grpc))

@@ -6,13 +6,16 @@ Not for: what to ask, and what follows from the answers; that is `core.preflight
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from triton_operator.controller.queue import Key
 from triton_operator.core.world import Answer, Question
 from triton_operator.edges.triton import NotReady, PodUnreachable, about
 
-AT_A_TIME = 16
+AT_A_TIME = 64
+AT_A_TIME_OF_A_SERVICE = 4
+"""Golden requests may take minutes: those of one service must not keep others waiting."""
 TRIES = 3
 PAUSE_SECONDS = 10.0
 
@@ -30,6 +33,7 @@ class Checker:
         """
         self._wake = wake
         self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._own: defaultdict[Key, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_A_TIME_OF_A_SERVICE))
         self._answers: dict[Key, dict[Question, Answer]] = {}
         self._tasks: dict[tuple[Key, Question], asyncio.Task[None]] = {}
 
@@ -64,6 +68,7 @@ class Checker:
         for place in [place for place in self._tasks if place[0] == key]:
             self._tasks.pop(place).cancel()
         self._answers.pop(key, None)
+        self._own.pop(key, None)
 
     async def close(self) -> None:
         """Stop asking."""
@@ -75,7 +80,7 @@ class Checker:
         for tried in range(TRIES):
             if tried or pause:
                 await asyncio.sleep(PAUSE_SECONDS)
-            async with self._slots:
+            async with self._own[key], self._slots:
                 answer = await _answered(question)
             told = self._answers.setdefault(key, {})
             if told.get(question) != answer:
@@ -103,4 +108,7 @@ async def _answered(question: Question) -> Answer:
     except NotReady as error:
         _log.debug("%s", error)
         return Answer(question)
+    except Exception as error:  # a defect of ours must not leave a rollout waiting without a word
+        _log.exception("%s cannot be asked", question.address)
+        return Answer(question, unreachable=f"the operator failed to ask it: {error!r}; report it"[:4096])
     return Answer(question, about=found, mismatch=mismatch)

@@ -103,6 +103,8 @@ def check(world: World, record: Record, target: Revision, *, desired: int) -> Ga
         golden = _golden(world)
     except GoldenRequestsInvalid:  # as it is told before a revision begins; it is waited for
         return Gate(record, admitted=False, questions=asked)
+    if rollout.golden_requests and not golden:  # they were not read in this look
+        return Gate(record, admitted=False, questions=asked)
     if golden:
         asked = tuple(question for question in asked if question.revision != target.name)
         asked += tuple(_question(target, pod, golden) for pod in own)

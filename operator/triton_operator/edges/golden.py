@@ -67,6 +67,8 @@ async def first_mismatch(
                 if error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"):  # the pod is ending
                     raise unreachable(pod_ip, port, error.message()) from error
                 return f"golden request {golden.key}: Triton refused it: {error.message()}"[:4096]
+            except (ValueError, TypeError) as error:
+                return f"golden request {golden.key}: it cannot be sent: {error}"[:4096]
             try:
                 answered = {values.name: _output(found, values.name) for values in golden.outputs}
             except (ValueError, TypeError, struct.error, InferenceServerException) as error:  # the image is the user's
