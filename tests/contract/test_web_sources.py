@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -57,7 +58,7 @@ class Servers:
 
     def start(self, command: list[str], port: int) -> str:
         log = (self.work / f"server-{len(self.started)}.log").open("wb")
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.started.append(process)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and process.poll() is None:
@@ -127,8 +128,7 @@ def servers(root: Path, tmp_path: Path) -> Iterator[Servers]:
             path.chmod(0o755)
     yield started
     for process in started.started:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # Apache's workers outlive it
         process.wait()
 
 
