@@ -14,6 +14,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def servers(root: Path, tmp_path: Path) -> Iterator[Servers]:
             path.chmod(0o755)
     yield started
     for process in started.started:
-        os.killpg(process.pid, signal.SIGKILL)  # Apache's workers outlive it
+        with suppress(ProcessLookupError):  # one was killed by its test
+            os.killpg(process.pid, signal.SIGKILL)  # Apache's workers outlive it
         process.wait()
 
 
