@@ -192,6 +192,18 @@ def test_a_pod_that_cannot_be_reached_is_waited_for_and_never_rejected() -> None
     assert_settled(cluster)
 
 
+def test_a_pod_that_never_says_what_it_is_asked_is_not_waited_for_without_end() -> None:
+    cluster = settled(GOLDEN)
+    cluster.mute = True
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    cluster.run(20)
+    assert cluster.condition("Ready")["reason"] == "Checking"
+    cluster.run(int((START_SECONDS + 900) / TICK) + 20)
+    assert cluster.status["rejected"]["reason"] == "DeadlineExceeded"
+    assert "did not answer" in cluster.status["rejected"]["message"]
+    assert version(cluster) == {1}
+
+
 def test_where_no_pod_was_ever_reached_there_is_nothing_to_compare() -> None:
     cluster = settled(walled=True)
     cluster.change(spec_of(2, replicas=2))

@@ -81,11 +81,22 @@ async def test_what_cannot_be_read_tells_nothing(server: Server, answer: web.Res
         await about("127.0.0.1", model="m", version=3, port=port)
 
 
-async def test_an_answer_that_is_not_tritons_says_nothing_about_the_model(server: Server) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(web.Response(status=503), id="the sidecar of a mesh"),
+        pytest.param(web.Response(status=404, text="no such page"), id="a proxy"),
+        pytest.param(web.json_response(["error"], status=404), id="another API"),
+        pytest.param(
+            web.json_response({"error": "This API is restricted"}, status=403), id="an API that is restricted"
+        ),
+    ],
+)
+async def test_an_answer_that_is_not_tritons_says_nothing_about_the_model(server: Server, answer: web.Response) -> None:
     port, answers, _ = server
-    answers[""] = web.Response(status=503)  # as the sidecar of a mesh
+    answers[""] = answer
 
-    with pytest.raises(PodUnreachable, match="HTTP status 503"):
+    with pytest.raises(PodUnreachable, match=f"HTTP status {answer.status}"):
         await about("127.0.0.1", model="m", version=3, port=port)
 
 

@@ -149,8 +149,10 @@ def failing(s: Situation) -> tuple[str, str] | None:
     name = s.target.name
     if s.failure and s.failure.final:
         return s.failure.reason, s.failure.message
-    if _is_shut(s) or is_being_checked(s):
+    if _is_shut(s) or s.gate.unreachable:
         return None
+    if _is_late(s) and is_being_checked(s):
+        return "DeadlineExceeded", f"ready pods of revision {name} did not answer in time what they are asked"
     if _is_late(s) and not _all_ready(s):
         homeless = s.record.homeless or not s.record.placed
         within = f"placed on nodes within {provision_seconds(s.world)} s" if homeless else "loaded in time"

@@ -142,7 +142,7 @@ def _admitted(record: Record, target: Revision) -> Record:
 
 def _may_tell(world: World, revision: str, pods: Mapping[str, list[Json]]) -> bool:
     """Say whether a revision in service can still tell its signature."""
-    away = {answer.question.pod for answer in world.answers if answer.unreachable}
+    away = {answer.question.pod for answer in world.answers if answer.about is None}
     return any(pod["metadata"]["uid"] not in away for pod in pods.get(revision, [])[:1])
 
 

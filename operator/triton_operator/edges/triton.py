@@ -98,11 +98,22 @@ async def _asked(pod_ip: str, port: int, path: str) -> bytes:
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         raise unreachable(pod_ip, port, str(cause) or type(cause).__name__) from error
-    if status in (400, 404):
-        raise NotReady(f"Triton at {pod_ip} says: {data[:1024].decode(errors='replace')}")
-    if status != 200:
-        raise unreachable(pod_ip, port, f"HTTP status {status}, which is not Triton's")
-    return data
+    if status == 200:
+        return data
+    words = _error(data)
+    if words and status in (400, 404):
+        raise NotReady(f"Triton at {pod_ip} says: {words}")
+    if words:  # an API that the user's arguments restrict
+        raise unreachable(pod_ip, port, f"HTTP status {status}: {words}")
+    raise unreachable(pod_ip, port, f"HTTP status {status} came from something else than Triton")
+
+
+def _error(data: bytes) -> str | None:
+    """Read what Triton says when it refuses; None if it is not Triton who speaks."""
+    try:
+        return str(json.loads(data)["error"])[:1024]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
 
 
 async def backend_of(pod_ip: str, *, model: str, version: int | str, port: int = names.PORT_HTTP) -> str | None:
