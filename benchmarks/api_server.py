@@ -5,6 +5,7 @@ Not for: anything that needs a pod to run; that is the local cluster (`cluster`)
 
 import asyncio
 import json
+import random
 import signal
 import socket
 import ssl
@@ -40,6 +41,9 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 # More than any line of the audit log has.
 LINE_BYTES = 1 << 16
+# Most servers of a machine listen below it.
+LOWEST_PORT = 20_000
+_OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 # Reserved for benchmarks (RFC 2544). Nothing listens there: the API server only wants an address that is not loopback.
 ADVERTISED = "198.18.0.1"
 SERVICE_RANGE = "198.19.0.0/16"
@@ -156,14 +160,21 @@ async def api_server(
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of loopback that nobody uses, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports: list[int] = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Find ports of loopback that nobody uses, all different.
+
+    They stay free: the kernel gives outgoing connections others, also while a program that is to be started again has
+    left its own.
+    """
+    first = int(_OUTGOING_PORTS.read_text().split()[0])
+    found: list[int] = []
+    ports = range(LOWEST_PORT, first)
+    for port in random.sample(ports, k=len(ports)):
+        with socket.socket() as each, suppress(OSError):
+            each.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ClusterError(f"below port {first} of loopback no {count} are free")
 
 
 @contextmanager

@@ -5,10 +5,10 @@ Not for: whether the next one does the right thing; that is `soak`.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from benchmarks.api import Api
-from benchmarks.installation import Installation, Replica
+from benchmarks.installation import Ended, Installation, Replica
 from benchmarks.report import quantile
 from benchmarks.services import Arrivals, Wish
 from benchmarks.sheet import Bar, Sheet
@@ -50,7 +50,7 @@ async def hand_over(
         for replica in replicas:
             replica.start()
         for turn in range(HAND_OVERS):
-            old, new = await _leader_first(replicas)
+            old, new = await leader_first(replicas)
             name, mark = services[turn % len(services)], f"{number.name}-{turn}"
             began = loop.time()
             old.send(number)
@@ -74,13 +74,34 @@ async def hand_over(
     )
 
 
-async def _leader_first(replicas: list[Replica]) -> tuple[Replica, Replica]:
-    """Wait until one of two leads and the other answers, and thus waits to lead."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            first, second = [await replica.read() for replica in replicas]
-            leading = [reading.total("leader") for reading in (first, second)]
-            # Whoever has asked for the Lease waits for it.
-            if sum(leading) == 1 and all(r.total("api_calls_total", verb="get") > 1 for r in (first, second)):
-                return (replicas[0], replicas[1]) if leading[0] else (replicas[1], replicas[0])
-            await asyncio.sleep(0.1)
+async def leader_first(replicas: Sequence[Replica]) -> tuple[Replica, Replica]:
+    """Wait until one of two leads and the other answers, and thus waits to lead.
+
+    Args:
+        replicas: both, started.
+
+    Returns:
+        The one that leads, and the other one.
+
+    Raises:
+        Ended: one of them has ended, or it took too long; the message has the ends of their logs.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE_SECONDS
+    while True:
+        first, second = [await replica.read() for replica in replicas]
+        leading = [reading.total("leader") for reading in (first, second)]
+        # Whoever has asked for the Lease waits for it.
+        if sum(leading) == 1 and all(r.total("api_calls_total", verb="get") > 1 for r in (first, second)):
+            return (replicas[0], replicas[1]) if leading[0] else (replicas[1], replicas[0])
+        if ended := [replica for replica in replicas if not replica.is_running]:
+            raise Ended(f"{len(ended)} of two replicas ended instead of leading or waiting:\n{_tails(ended)}")
+        if loop.time() > deadline:
+            raise Ended(
+                f"after {PATIENCE_SECONDS} s not one of two replicas leads and the other waits:\n{_tails(replicas)}"
+            )
+        await asyncio.sleep(0.1)
+
+
+def _tails(replicas: Iterable[Replica]) -> str:
+    return "\n".join(f"{replica.log.name}: {replica.tail()}" for replica in replicas)

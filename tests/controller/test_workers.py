@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -121,3 +122,24 @@ async def test_stopping_cancels_reconciles_that_do_not_end() -> None:
     assert asyncio.get_running_loop().time() == 6.0
     assert counted == {}
     assert reconciler.closed
+
+
+async def test_thousands_of_looks_that_wait_for_nothing_hold_nobody_up() -> None:
+    looked = 0
+
+    async def act(key: Key) -> float | None:
+        nonlocal looked
+        looked += 1
+        return None
+
+    queue = WorkQueue(jitter=lambda: 0.5, observer=Metrics())
+    for number in range(5000):
+        queue.add(("ns", str(number)), Priority.LOW)
+    workers = Workers(queue, Reconciler(act), Metrics(), count=2)
+    turns = [0]
+    while looked < 5000:
+        await asyncio.sleep(0)  # as whoever renews the Lease, or answers a probe
+        turns.append(looked)
+    await workers.stop(within_seconds=1)
+
+    assert max(after - before for before, after in pairwise(turns)) <= workers.count

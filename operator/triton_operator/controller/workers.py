@@ -79,6 +79,9 @@ class Workers:
                 await self._once(key)
             finally:
                 self._queue.done(key)
+            # A look at a service of which nothing is to be done waits for nothing: thousands of them in a row would
+            # hold up everybody else, the renewal of the Lease included.
+            await asyncio.sleep(0)
 
     async def _once(self, key: Key) -> None:
         loop = asyncio.get_running_loop()
