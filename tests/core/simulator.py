@@ -207,8 +207,9 @@ class Cluster:
         return room_of(self.spec.rollout, desired=desired, gpu_count=self.spec.gpu.count)
 
     def least(self) -> int:
-        """Ready pods that must have stayed in service lately."""
-        return min(self.room(desired).keep for desired in self.recent(3))
+        """Ready pods that must have stayed in service lately; those that fail are not made up for."""
+        failing = sum(pod.sourceless and pod.ends is None for pod in self.pods)
+        return min(self.room(desired).keep for desired in self.recent(3)) - failing
 
     @property
     def selector(self) -> dict[str, str] | None:

@@ -196,7 +196,6 @@ def test_one_that_is_given_up_serves_on_until_the_stable_one_has_grown() -> None
 
 def test_one_that_is_given_up_gives_way_when_the_stable_one_cannot_grow() -> None:
     cluster = given_up_between(source="b")
-    cluster.quiet_from = cluster.now + 60 * TICK  # pods that fail cost capacity, whoever acts
     cluster.settle()
     assert cluster.status["stable"]["version"] == 3
     assert {pod.revision for pod in cluster.serving()} == {cluster.target}
