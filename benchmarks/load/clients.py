@@ -25,7 +25,7 @@ RETRY = {
     "initialBackoff": "0.05s",
     "maxBackoff": "0.5s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND"],
+    "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND", "CANCELLED"],
 }
 RESET = "reset"
 """The kind of a failure in which the connection ended before any byte of an answer."""
