@@ -43,6 +43,19 @@ class TritonPythonModel:
     def execute(self, requests):
         return []
 """
+# Triton dies of one certain request.
+DYING = """
+import os, signal
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        if any((x == 99).any() for x in inputs):
+            os.kill(os.getppid(), signal.SIGKILL)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(9))]) for x in inputs]
+"""
 CONFIG = """
 backend: "python"
 max_batch_size: 8
@@ -107,6 +120,12 @@ class Namespace:
     def act(self, service: str, action: str, on: str) -> None:
         """Ask for an action by its annotation; `on` is REVISION/ID."""
         self.kubectl("annotate", "--overwrite", f"tisvc/{service}", f"serving.triton-operator.dev/{action}={on}")
+
+    def told(self, service: str, reason: str) -> list[str]:
+        """What the events about a service say, oldest first."""
+        selector = f"involvedObject.name={service},reason={reason}"
+        items = json.loads(self.kubectl("get", "events", f"--field-selector={selector}", "--output=json"))["items"]
+        return [event["message"] for event in sorted(items, key=lambda event: event["metadata"]["creationTimestamp"])]
 
     def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:
         """Wait for a condition of a service, such as Ready or Stalled, with `kubectl wait` as users do."""

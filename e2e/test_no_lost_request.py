@@ -8,7 +8,7 @@ from benchmarks.load.report import HEAD, told
 from benchmarks.report import table
 from cluster import provider
 from diary import Diary
-from stories import Json, Namespace, model, service
+from stories import Json, Namespace, condition, model, service
 
 # Requests per second by kind of client; five connections each.
 RATES = {"grpc": 20, "grpc-balancing": 20, "http-reopening": 20, "http-aging": 20, "http": 20}
@@ -57,15 +57,15 @@ def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_
         diary.kill_operator()  # it has just begun
         namespace.until(lambda: any(is_ready(pod) for pod in namespace.pods("adder") if version_of(pod) == 2))
         diary.kill_operator()  # both versions serve
-        settle(namespace, diary, version=2)
+        second = settle(namespace, diary, version=2)
     with diary.phase("version 2 to 3, the operator killed once"):
         namespace.apply(of_version(3))
         namespace.until(lambda: any(version_of(pod) == 2 for pod in leaving(namespace)))
         diary.kill_operator()  # the old version is on its way out
         settle(namespace, diary, version=3)
     with diary.phase("back to version 2"):
-        undo(namespace)
-        settle(namespace, diary, version=2)
+        namespace.act("adder", "undo", f"{second}/1")
+        assert settle(namespace, diary, version=2) == second
     with diary.phase("2 replicas to 4, to 1, to 4"):
         for replicas in (4, 1, 4):
             namespace.kubectl("scale", "tisvc/adder", f"--replicas={replicas}")
@@ -100,24 +100,23 @@ def of_version(version: int) -> Json:
     return service("adder", uri=f"configmap://v{version}", version=version, replicas=2, gpus=1, rollout=rollout)
 
 
-def undo(namespace: Namespace) -> None:
-    """Go back from version 3 to 2, by the spec that asked for it."""
-    namespace.apply(of_version(2))
-
-
-def settle(namespace: Namespace, diary: Diary, *, version: int) -> None:
-    """Wait until a version serves alone, and some more requests were answered."""
+def settle(namespace: Namespace, diary: Diary, *, version: int) -> str:
+    """Wait until a version serves alone, and some more requests were answered; returns its revision's name."""
     namespace.until(lambda: is_settled(namespace, version=version, replicas=2))
     diary.answered(RATES, count=SETTLED)
+    name: str = namespace.get("tisvc", "adder")["status"]["stable"]["name"]
+    return name
 
 
 def is_settled(namespace: Namespace, *, version: int, replicas: int) -> bool:
     body = namespace.get("tisvc", "adder")
     status = body["status"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status["conditions"])
+    # After an undo Ready is False, with this reason, until the spec changes.
+    at_rest = condition(body)["status"] == "True" or condition(body)["reason"] == "Undone"
     current = status["observedGeneration"] == body["metadata"]["generation"]
-    stable = status.get("stable", {}).get("version")
-    return ready and current and stable == version and len(namespace.pods("adder")) == replicas
+    alone = status.get("stable", {}).get("version") == version and "canary" not in status
+    ready = status["readyReplicas"] == len(namespace.pods("adder")) == replicas
+    return at_rest and current and alone and ready
 
 
 def drain(cluster: provider.Cluster, node: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from bucket import Bucket
 from cluster import provider
-from stories import Namespace, service
+from stories import Namespace, condition, service
 
 URI = "s3://models/vision/adder"
 
@@ -51,17 +51,29 @@ def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Names
     assert added(namespace) == {4}
 
     # Overwritten in place: what runs serves on, what comes later fails, and never are there other bytes.
-    bucket.put(4, add=40)
     namespace.kubectl("scale", "tisvc/adder", "--replicas=2")
+    namespace.until(lambda: namespace.get("tisvc", "adder")["status"]["readyReplicas"] == 2)
+    bucket.put(4, add=40)
+    one, other = namespace.pods("adder")
+    namespace.kubectl("delete", "pod", one["metadata"]["name"])
     failure = namespace.failure("adder", "SourceChanged", "vision/adder")
     assert failure["revision"] == third["name"]
     assert added(namespace) == {4}
+    namespace.kubectl("scale", "tisvc/adder", "--replicas=1")  # which could not be taken back
+    kept = condition(namespace.wait("adder", "Stalled"))
+    assert (kept["reason"], f"{third['name']} stays at 2" in kept["message"]) == ("SourceChanged", True)
+    assert other["metadata"]["uid"] in namespace.uids("adder")
+    assert added(namespace) == {4}
+
     namespace.act("adder", "refresh", f"{third['name']}/2")
     namespace.until(lambda: stable(namespace)["name"] != third["name"])
     fourth = namespace.wait("adder", "Ready")["status"]
     assert fourth["stable"]["version"] == 4
     assert "lastFailure" not in fourth
     assert added(namespace) == {40}
+    assert namespace.told("adder", "ActionTaken") == [
+        f"serving.triton-operator.dev/refresh={name}/{id_}" for name, id_ in ((second["name"], 1), (third["name"], 2))
+    ]
 
 
 def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, bucket: Bucket) -> None:
@@ -78,6 +90,8 @@ def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, b
 
     namespace.apply(service("adder", uri=URI, version=2, credentials="models"))
     namespace.failure("adder", "NoVersions", "2")
+    namespace.apply(service("adder", uri=URI, credentials="wrong"))
+    namespace.failure("adder", "BadCredentials", "AWS_SECRET_ACCESS_KEY")
     bucket.stop()
     namespace.apply(service("adder", uri=URI, version=5, credentials="models"))
     namespace.failure("adder", "Unreachable", bucket.endpoint.removeprefix("http://"))

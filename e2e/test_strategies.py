@@ -1,23 +1,22 @@
 """Going back, trying again, restarting, and switching all at once: by annotations, under load, with nothing lost."""
 
 import time
+from datetime import UTC, datetime
 
 from cluster import provider
-from stories import Namespace, condition, model, service
+from stories import DYING, Namespace, condition, model, service
 
-CRASHING = """
-import os, signal, threading
-import numpy as np
-import triton_python_backend_utils as pb_utils
 
-class TritonPythonModel:
-    def initialize(self, args):
-        threading.Timer(25, os.kill, (os.getppid(), signal.SIGKILL)).start()
+def stable(namespace: Namespace) -> str:
+    """The revision that serves."""
+    name: str = namespace.get("tisvc", "adder")["status"]["stable"]["name"]
+    return name
 
-    def execute(self, requests):
-        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
-        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(9))]) for x in inputs]
-"""
+
+def warm(namespace: Namespace) -> dict:
+    """The revision that is kept for the way back; empty if there is none."""
+    found: dict = namespace.get("tisvc", "adder")["status"].get("warm") or {}
+    return found
 
 
 def test_a_person_goes_back_tries_again_and_restarts(namespace: Namespace, images: provider.Images) -> None:
@@ -30,7 +29,7 @@ def test_a_person_goes_back_tries_again_and_restarts(namespace: Namespace, image
 
     with namespace.answers("adder", value=0) as seen:
         namespace.act("adder", "undo", f"{first}/1")
-        namespace.until(lambda: namespace.get("tisvc", "adder")["status"]["stable"]["name"] == first)
+        namespace.until(lambda: stable(namespace) == first)
         namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Undone")
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
     assert set(seen) == {1.0, 2.0, "failures"}
@@ -42,36 +41,45 @@ def test_a_person_goes_back_tries_again_and_restarts(namespace: Namespace, image
     # Another number of replicas is no other spec: what a person went back from stays away.
     namespace.kubectl("scale", "tisvc/adder", "--replicas=2")
     namespace.until(lambda: namespace.get("tisvc", "adder")["status"].get("readyReplicas") == 2)
-    assert namespace.get("tisvc", "adder")["status"]["stable"]["name"] == first
+    assert stable(namespace) == first
 
     namespace.act("adder", "retry", f"{second}/1")
     namespace.wait("adder", "Ready")
-    assert namespace.get("tisvc", "adder")["status"]["stable"]["name"] == second
+    assert stable(namespace) == second
 
     before = namespace.uids("adder")
+    assert len(before) == 2
+    left: list[int] = []
+
+    def replaced() -> bool:
+        left.append(len(namespace.uids("adder") & before))
+        return left[-1] == 0
+
     with namespace.answers("adder", value=0) as seen:
         namespace.act("adder", "restart", f"{second}/1")
-        namespace.until(lambda: not namespace.uids("adder") & before)
+        namespace.until(replaced)
         restarted = namespace.wait("adder", "Ready")["status"]["stable"]
+    assert list(dict.fromkeys(left)) == [2, 1, 0]  # one by one
     assert restarted["name"] == second
     assert set(seen) == {2.0, "failures"}
     assert seen["failures"] == 0
 
     # What has been done is not done again.
     namespace.act("adder", "undo", f"{second}/2")
-    namespace.until(
-        lambda: "serves already" in namespace.kubectl("get", "events", "--field-selector=reason=ActionIgnored")
-    )
+    (ignored,) = namespace.until(lambda: namespace.told("adder", "ActionIgnored"))
+    assert ignored == f"serving.triton-operator.dev/undo={second}/2: revision {second} serves already"
     assert namespace.get("tisvc", "adder")["status"]["stable"] == restarted
+    taken = [f"undo={first}/1", f"retry={second}/1", f"restart={second}/1"]
+    assert namespace.told("adder", "ActionTaken") == [f"serving.triton-operator.dev/{action}" for action in taken]
 
 
 def test_all_requests_move_at_once_and_back_without_a_new_pod(namespace: Namespace, images: provider.Images) -> None:
-    blue_green = {"rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 40}}
+    blue_green: dict = {"rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 300}}
     namespace.start_caller(images.operator.by_content)
     one = service("adder", uri="configmap://one", replicas=2, **blue_green)
     two = service("adder", uri="configmap://two", version=2, replicas=2, **blue_green)
     dying = service("adder", uri="configmap://dying", version=3, replicas=2, **blue_green)
-    namespace.apply(model("one", add=1), model("two", add=2), model("dying", code=CRASHING), one)
+    namespace.apply(model("one", add=1), model("two", add=2), model("dying", code=DYING), one)
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
     namespace.reach("adder")
     old = namespace.uids("adder")
@@ -89,18 +97,28 @@ def test_all_requests_move_at_once_and_back_without_a_new_pod(namespace: Namespa
         namespace.until(lambda: namespace.call("adder", value=0, count=5)["http"] == [1] * 5)
         took = time.monotonic() - began
         assert namespace.uids("adder") == both  # the way back needs no pod
+        assert warm(namespace)["name"] == switched["stable"]["name"]
     assert took < 20
     assert set(seen) == {1.0, 2.0, "failures"}
     assert seen["failures"] == 0
-    namespace.until(lambda: namespace.uids("adder") == old)
 
-    # A revision that dies after the switch gives way to the warm one.
+    # A third revision has the warm one's pods end. If it dies after its own switch, it gives way to the one before.
     namespace.apply(dying)
     namespace.until(lambda: namespace.get("tisvc", "adder")["status"]["stable"]["version"] == 3)
-    namespace.until(lambda: namespace.get("tisvc", "adder")["status"]["stable"]["name"] == first)
+    namespace.until(lambda: namespace.call("adder", value=99) and stable(namespace) == first)
     fallen = namespace.get("tisvc", "adder")["status"]
     assert fallen["rejected"]["version"] == 3
     assert "after the switch" in fallen["rejected"]["message"]
-    assert namespace.uids("adder") >= old
+    namespace.until(lambda: namespace.uids("adder") == old)
     namespace.reach("adder")
     assert namespace.call("adder", value=0) == {"http": [1], "grpc": [1], "failures": []}
+
+    # The pods of the old revision stay as long as status says, and no longer.
+    blue_green["rollout"]["scaleDownDelaySeconds"] = 5
+    namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, **blue_green))
+    until = datetime.fromisoformat(namespace.until(lambda: warm(namespace))["until"])
+    assert namespace.uids("adder") > old
+    namespace.until(lambda: not namespace.uids("adder") & old)
+    assert datetime.now(UTC) >= until
+    assert "warm" not in namespace.wait("adder", "Ready")["status"]
+    assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}

@@ -9,18 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster import provider
-from stories import BROKEN, HUNGRY_AT_LOAD, SYSTEM, Namespace, condition, in_background, limited, model, service
+from stories import BROKEN, DYING, HUNGRY_AT_LOAD, SYSTEM, Namespace, condition, in_background, limited, model, service
 
 Json = dict[str, Any]
+OF = "serving.triton-operator.dev/service="
 ROLLOUT = {"provisionTimeoutSeconds": 30}
+ASKED = {"rollout": ROLLOUT | {"goldenRequests": {"configMapName": "golden"}}}
+GOLDEN = {
+    "inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 1], "data": [99]}],
+    "outputs": [{"name": "Y", "datatype": "FP32", "data": [100]}],
+}
 
 
 def good(name: str, **more: Any) -> Json:
-    return service(name, uri="configmap://good", rollout=ROLLOUT, **more)
+    return service(name, uri="configmap://good", **{"rollout": ROLLOUT} | more)
 
 
 def bad_of(name: str, uri: str, **more: Any) -> Json:
-    return service(name, uri=uri, rollout=ROLLOUT, **more)
+    return service(name, uri=uri, **{"rollout": ROLLOUT} | more)
 
 
 def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
@@ -33,6 +39,7 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
         "load": good("load"),
         "memory": good("memory", runtime=limited(memory="256Mi")),
         "gpu": good("gpu", replicas=2, gpus=8),
+        "crash": good("crash", **ASKED),
         "source": good("source"),
         "files": good("files"),
     }
@@ -48,6 +55,7 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
             "InsufficientGPU",
             "Insufficient nvidia.com/gpu",
         ),
+        "crash": (bad_of("crash", "configmap://dying", **ASKED), "ContainerExited", "exited with code 137"),
         "source": (bad_of("source", "pvc://nowhere/model"), "VolumeMissing", '"nowhere" not found'),
         "files": (bad_of("files", "configmap://empty"), "BadLayout", "configmap://empty"),
     }
@@ -55,6 +63,8 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
         model("good", more=on_cpu),
         model("broken", code=BROKEN),
         model("hungry", code=HUNGRY_AT_LOAD),
+        model("dying", code=DYING),  # it is ready, and dies of what it is asked
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "golden"}, "data": {"one": json.dumps(GOLDEN)}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "empty"}, "data": {"config.pbtxt": "name: 'x'"}},
         *before.values(),
     )
@@ -63,9 +73,11 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
     for name in before:
         namespace.reach(name)
 
-    def untouched() -> None:
-        for name in before:
-            assert namespace.uids(name) == pods[name], name
+    def untouched() -> bool:
+        """Say whether there are the pods from before and no other, not even one that is ending and holds GPUs."""
+        found = {name: {pod["metadata"]["uid"] for pod in namespace.listed("pods", OF + name)} for name in before}
+        assert all(pods[name] <= found[name] for name in before)
+        return found == pods
 
     with answered(namespace, *before) as failures:
         namespace.apply(*(body for body, _, _ in bad.values()))
@@ -79,21 +91,23 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
                 assert (status["rejected"]["by"], status["rejected"]["reason"]) == ("Operator", reason)
             assert status["stable"]["name"] == stable[name]
             assert condition(body, "Available")["status"] == "True"
-        for name in bad:  # its GPUs are free
-            namespace.until(lambda name=name: namespace.uids(name) == pods[name])  # type: ignore[misc]
+        namespace.until(untouched)  # the GPUs of what failed are free
 
         # Neither time nor another operator tries the same spec again.
         cluster.kubectl("rollout", "restart", "deployment/triton-operator", f"--namespace={SYSTEM}")
         cluster.kubectl("rollout", "status", "deployment/triton-operator", f"--namespace={SYSTEM}", "--timeout=90s")
-        namespace.apply(*(body for body, _, _ in bad.values()))
-        untouched()
+        namespace.apply(*(body for body, _, _ in bad.values()), service("later", uri="configmap://good", replicas=0))
+        namespace.wait("later", "Ready")  # it is at work
+        assert untouched()
+        revisions = {body["metadata"]["name"] for body in namespace.listed("deployments")}
+        assert revisions == {*stable.values(), namespace.get("tisvc", "later")["status"]["stable"]["name"]}
 
         namespace.apply(*before.values())
         for name in before:
             body = namespace.wait(name, "Ready", seconds=15)
             assert "rejected" not in body["status"]
             assert "lastFailure" not in body["status"]
-        untouched()
+        assert untouched()
     assert failures == []
 
 

@@ -3,6 +3,7 @@
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,7 +27,7 @@ def test_the_cluster_is_one_control_plane_and_two_workers_with_rules_that_surviv
 def test_the_api_server_notes_what_the_operators_accounts_ask_and_nothing_else(tmp_path: Path) -> None:
     config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=None)
     (mount,) = config["nodes"][0]["extraMounts"]
-    (patch,) = (yaml.safe_load(text)["apiServer"] for text in config["kubeadmConfigPatches"])
+    (patch,) = (found["apiServer"] for found in _patches(config) if "apiServer" in found)
     assert patch["extraArgs"]["audit-policy-file"] == mount["containerPath"]
     assert mount == {
         "hostPath": str(tmp_path / "policy.yaml"),
@@ -49,8 +50,22 @@ def test_claims_lie_in_one_folder_of_the_host_for_every_node_and_the_provisioner
     config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=tmp_path)
     mount = {"hostPath": str(tmp_path), "containerPath": kind_config.VOLUMES}
     assert all(mount in node["extraMounts"] for node in config["nodes"])
-    _, patch = (yaml.safe_load(text) for text in config["kubeadmConfigPatches"])
-    assert patch["controllerManager"]["extraVolumes"][0]["mountPath"] == kind_config.VOLUMES
+    managers = [found["controllerManager"] for found in _patches(config) if "controllerManager" in found]
+    (volumes,) = (manager["extraVolumes"] for manager in managers if "extraVolumes" in manager)
+    assert volumes[0]["mountPath"] == kind_config.VOLUMES
+
+
+def test_a_kubelet_says_several_times_that_it_is_there_before_its_node_counts_as_lost(tmp_path: Path) -> None:
+    config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=None)
+    (manager,) = (found["controllerManager"] for found in _patches(config) if "controllerManager" in found)
+    (kubelet,) = (found for found in _patches(config) if found["kind"] == "KubeletConfiguration")
+    grace_seconds = int(manager["extraArgs"]["node-monitor-grace-period"].removesuffix("s"))
+    renewed_seconds = kubelet["nodeLeaseDurationSeconds"] / 4  # as the kubelet does
+    assert renewed_seconds * 4 < grace_seconds
+
+
+def _patches(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return [yaml.safe_load(text) for text in config["kubeadmConfigPatches"]]
 
 
 @pytest.mark.parametrize(
