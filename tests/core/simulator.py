@@ -115,6 +115,7 @@ class Cluster:
     bytes: str = "a"
     """Stands for what the files at the source hold."""
     silent: bool = False
+    silence: str = "Unreachable"
     """Whether the source does not answer."""
     strange: frozenset[int] = frozenset()
     """Versions with another signature."""
@@ -431,7 +432,7 @@ class Cluster:
         found = [
             {"name": m["name"], "version": m["version"] or self.highest, "digest": self.digest} for m in order["models"]
         ]
-        said = {"reason": "Unreachable", "message": "it does not answer"} if self.silent else {"models": found}
+        said = {"reason": self.silence, "message": "it does not answer"} if self.silent else {"models": found}
         ended = {"name": "resolve", "state": {"terminated": {"message": json.dumps(said)}}}
         phase = "Failed" if self.silent else "Succeeded"
         status = {"phase": phase, "containerStatuses": [ended]}

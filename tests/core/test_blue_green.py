@@ -105,6 +105,9 @@ def test_a_new_revision_that_loses_all_pods_after_the_switch_gives_way_to_the_wa
     assert len(cluster.serving()) == 3
     assert cluster.status["rejected"]["name"] == new
     assert "after the switch" in cluster.status["rejected"]["message"]
+    assert "warm" not in cluster.status
+    cluster.run(4)
+    assert cluster.of(new) == []  # what has failed keeps no GPU
 
 
 def test_a_broken_revision_never_serves_and_gives_its_gpus_back() -> None:

@@ -129,6 +129,35 @@ def test_a_source_that_does_not_answer_is_tried_again_and_then_given_up() -> Non
     assert version(cluster) == 1
 
 
+@pytest.mark.parametrize("reason", ["BadLayout", "AccessDenied"])
+def test_what_a_source_refuses_is_told_without_a_break_and_tried_again(reason: str) -> None:
+    cluster = Cluster(spec_of(1, model=S3), silent=True, silence=reason)
+    cluster.run(4)
+    for _ in range(int(300 / TICK)):
+        told = [cluster.condition(name)["status"] for name in ("Ready", "Stalled", "Reconciling")]
+        assert told == ["False", "True", "False"]
+        assert cluster.condition("Ready")["reason"] == reason
+        cluster.tick()
+    assert decode(cluster.record or "").attempt.tries > 3  # type: ignore[union-attr]
+    cluster.silence = "Unreachable"
+    cluster.run(int(300 / TICK))
+    assert cluster.condition("Ready")["reason"] == "Resolving"
+    cluster.change(spec_of(1, model={"uri": S3["uri"], "version": 2}))
+    cluster.tick()
+    assert cluster.condition("Stalled")["status"] == "False"
+    cluster.silent = False
+    cluster.settle()
+    assert version(cluster) == 2
+
+
+def test_a_corrected_spec_is_not_taken_for_the_refused_one() -> None:
+    cluster = Cluster(spec_of(1, model=S3), silent=True, silence="BadLayout")
+    cluster.run(10)
+    cluster.change(spec_of(1, model={"uri": "s3://models/other"}))
+    cluster.tick()
+    assert cluster.condition("Ready")["reason"] == "Resolving"
+
+
 def test_what_serves_serves_on_while_the_next_source_does_not_answer() -> None:
     cluster = unversioned(replicas=2)
     (first,) = cluster.revisions

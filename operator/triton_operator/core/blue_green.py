@@ -97,6 +97,8 @@ def may_serve(world: World, record: Record, target: str, *, desired: int) -> boo
 def switched(world: World, record: Record, target: str, *, desired: int, arrived: int) -> Record:
     """Narrow the Service to the target once all its pods are verified in it; the revision before becomes warm.
 
+    One that has failed does not: there is no way back to it, and its GPUs are free at once.
+
     Args:
         world: the world.
         record: the record, with the target perhaps in service.
@@ -110,7 +112,8 @@ def switched(world: World, record: Record, target: str, *, desired: int, arrived
     rollout = world.spec.rollout if world.spec else Rollout()
     delay = rollout.scale_down_delay_seconds
     delay = SCALE_DOWN_DELAY_SECONDS if delay is None else delay
-    warm = Warm(before, world.now + delay) if delay and before in world.revisions else None
+    failed = record.held is not None and record.held.by == "operator" and record.held.revision == before
+    warm = Warm(before, world.now + delay) if delay and not failed and before in world.revisions else None
     return replace(record, stable=target, serving=(target,), warm=warm)
 
 

@@ -160,9 +160,9 @@ def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Re
         if made:
             record = replace(record, attempt=replace(attempt, tries=attempt.tries + 1, last=world.now))
         pause = WATCH_SECONDS if made else max(WATCH_SECONDS, due - world.now)
-        return Look(record, before, pod=made, removals=others, failure=_last(record), look_again=pause)
+        return replace(_again(record, before), pod=made, removals=others, look_again=pause)
     if "deletionTimestamp" in pod["metadata"]:
-        return Look(record, before, removals=others, failure=_last(record), look_again=WATCH_SECONDS)
+        return replace(_again(record, before), removals=others)
     phase = (pod.get("status") or {}).get("phase")
     if phase == "Succeeded":
         if answer := from_answer(key, _message(pod), sources, names):
@@ -174,20 +174,23 @@ def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Re
         over = world.now >= until
         gone = () if over or world.now < due else (_removal(pod),)
         again = None if over else max(WATCH_SECONDS, due - world.now)
-        final = over or failure.reason in REFUSED
-        tried = _failed(world, record, before, failure, final=final, look_again=again)
+        refused = failure.reason in REFUSED
+        record = replace(record, attempt=replace(attempt, refused=refused))
+        tried = _failed(world, record, before, failure, final=over or refused, look_again=again)
         return replace(tried, removals=others + gone)
-    failure_ = waits_for(pod)
-    brisk = world.now - attempt.last < BRISK_SECONDS
-    final = failure_ is not None and world.now >= until
-    return Look(
-        record,
-        before,
-        final=final,
-        failure=failure_ or _last(record),
-        removals=others,
-        look_again=WATCH_SECONDS if brisk else PATIENT_SECONDS,
-    )
+    pause = WATCH_SECONDS if world.now - attempt.last < BRISK_SECONDS else PATIENT_SECONDS
+    if stuck := waits_for(pod):
+        return Look(record, before, final=world.now >= until, failure=stuck, removals=others, look_again=pause)
+    return replace(_again(record, before), removals=others, look_again=pause)
+
+
+def _again(record: Record, before: Resolution | None) -> Look:
+    """Tell of the try before while the next one is under way: what was refused stays so until another answer is there.
+
+    Without this, Stalled would come and go with each try.
+    """
+    refused = record.attempt is not None and record.attempt.refused
+    return Look(record, before, final=refused, failure=_last(record), look_again=WATCH_SECONDS)
 
 
 def _resolved(world: World, record: Record, before: Resolution | None, answer: Resolution) -> Look:

@@ -29,6 +29,7 @@ class Attempt:
         since: when it began, in seconds since the epoch.
         tries: how often a pod was made for it.
         last: when the last one was.
+        refused: whether the last answer was one that waiting does not mend.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Attempt:
     since: float = 0.0
     tries: int = 0
     last: float = 0.0
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,7 @@ def _attempt(value: Mapping[str, Any] | None) -> Attempt | None:
         since=_time(value["since"]),
         tries=int(value["tries"]),
         last=_time(value["last"]),
+        refused=bool(value.get("refused")),
     )
 
 
