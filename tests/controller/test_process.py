@@ -186,6 +186,23 @@ async def test_a_leader_that_is_deposed_ends_at_once(
     assert leader.process.pulse().workers_alive == 0
 
 
+async def test_a_leader_that_cannot_begin_gives_the_lease_back(
+    kube: Kube, namespace: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Replica, parts: Parts) -> Replica:
+        raise RuntimeError("it cannot begin")
+
+    monkeypatch.setattr(Replica, "_make", refuse)
+    leader = Replica("a", settings, kube)
+
+    with pytest.raises(RuntimeError, match="it cannot begin"):
+        await leader.task
+
+    held = await kube.get(names.LEASE, namespace=namespace, name="triton-operator")
+    assert held is not None
+    assert not held["spec"].get("holderIdentity")
+
+
 async def test_without_the_crd_the_operator_says_what_to_do(
     kube: Kube, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

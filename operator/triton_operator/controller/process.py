@@ -159,19 +159,18 @@ class Process:
         held = asyncio.create_task(self._lease.hold(), name="lease")
         led = asyncio.create_task(self._lead(make_reconciler), name="lead")
         done, _ = await asyncio.wait({stop, held, led}, return_when=asyncio.FIRST_COMPLETED)
-        if stop not in done and self._workers is not None:
-            await self._workers.stop(within_seconds=0.0)  # at once: another replica may act already
-        if held in done:
-            await held
-            raise Deposed("Leadership was lost")
-        if led in done:
-            await led
         _log.info("Stopping")
         # The Lease is renewed until no reconcile runs any more, and given back before Kopf ends, which takes longer.
         if self._workers is not None:
-            await self._workers.stop(within_seconds=_GRACE_SECONDS)
+            by_request = done == {stop}  # else at once: another replica may act already
+            await self._workers.stop(within_seconds=_GRACE_SECONDS if by_request else 0.0)
+        if held in done:
+            await held
+            raise Deposed("Leadership was lost")
         await _cancel(held)
         await self._lease.release()
+        if led in done:
+            await led  # raises why leading has failed, once the other replica may lead
         await _cancel(led)
         _log.info("Stopped")
 
