@@ -120,5 +120,6 @@ def test_all_requests_move_at_once_and_back_without_a_new_pod(namespace: Namespa
     assert namespace.uids("adder") > old
     namespace.until(lambda: not namespace.uids("adder") & old)
     assert datetime.now(UTC) >= until
-    assert "warm" not in namespace.wait("adder", "Ready")["status"]
+    namespace.until(lambda: not warm(namespace))  # its pods have ended
+    namespace.wait("adder", "Ready")
     assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}
