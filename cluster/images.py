@@ -23,6 +23,8 @@ TRITON_VERSION = "24.10"
 S3_REPOSITORY = "localhost/versitygw"
 OUR_REPOSITORIES = (
     *(f"localhost/triton-{name}" for name in ("operator", "operator-base", "operator-node", "cpu")),
+    "localhost/envoy",
+    "localhost/envoy-gateway",
     S3_REPOSITORY,
 )
 OPERATOR_INPUTS = (

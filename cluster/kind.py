@@ -3,6 +3,7 @@
 Not for: clusters that are there already (`provider.GivenCluster`).
 """
 
+import inspect
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from cluster import debian, diagnosis, gpus, images, kind_config, node_image, readiness, tools
+from cluster import debian, diagnosis, gateway, gpus, images, kind_config, node_image, readiness, tools
 from cluster.audit import Request, requests
 from cluster.cache import Cache, key
 from cluster.engine import Engine, podman_settings_of_this_machine
@@ -281,9 +282,24 @@ class KindCluster:
             operator=images.build_operator_image(self.engine, base),
             triton=images.build_triton_image(self.engine, base),
         )
+        control, envoy = gateway.build_images(self.cache, self.engine, base)
         wanted = [(image.by_content, image.stable) for image in (built.operator, built.triton)]
-        self._load_missing([*wanted, *((name,) for name in extra)])
+        self._load_missing([*wanted, *((name,) for name in (control, envoy, *extra))])
+        self._install_gateway(control, envoy)
         return built
+
+    def _install_gateway(self, control: str, envoy: str) -> None:
+        marker, recipe = (
+            self.folder / "gateway",
+            f"{control} {envoy} {key(self.folder, [], inspect.getsource(gateway))}",
+        )
+        if marker.exists() and marker.read_text() == recipe:
+            return
+        gateway.install(self.cache, self.kubectl, self._helm, control=control, envoy=envoy)
+        marker.write_text(recipe)
+
+    def _helm(self, *words: str | Path) -> str:
+        return run([self.tools / "helm", *words], environment=self.environment(), timeout_seconds=240)
 
     def _load_missing(self, wanted: Sequence[tuple[str, ...]]) -> None:
         """Bring images to the workers that lack them, all in one archive.

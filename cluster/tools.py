@@ -53,6 +53,8 @@ SOURCE_TOOLS = (
     S3_SERVER,
     Tool("fake-gcs-server", "fake-gcs-server", "github.com/fsouza/fake-gcs-server", 180),
 )
+# The data plane that canaries are rolled out through.
+ENVOY_GATEWAY = Tool("envoy-gateway", "envoy-gateway", "github.com/envoyproxy/gateway/cmd/envoy-gateway", 350)
 RCLONE = Tool("rclone", "rclone", ".", 180)
 
 
