@@ -14,13 +14,13 @@ from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections
-from triton_operator.core.actions import spec_hash
+from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import Held, decode, encode
-from triton_operator.core.revision import from_object, revision_name
+from triton_operator.core.canary import is_due
+from triton_operator.core.record import Held, Record, Sample, decode, encode
+from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
 from triton_operator.core.world import Announcement, Answer, Fleet, Plan, Question, World
 from triton_operator.resources import children
@@ -48,13 +48,15 @@ def spec_of(
     rollout: Json | None = None,
     model: Json | None = None,
 ) -> InferenceServiceSpec:
-    """A spec that asks for one version of a model; on GPUs if its rollout counts them."""
+    """A spec that asks for one version of a model; on GPUs if its rollout counts them, by a Gateway for a canary."""
+    strategy = (rollout or {}).get("strategy")
     return InferenceServiceSpec.model_validate(
         {
             "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version} | (model or {}),
             "gpu": {"count": int("maxSurgeGPUs" in (rollout or {}))},
             "replicas": replicas,
             "rollout": rollout or {},
+            "routing": {"gateway": {"parentRefs": [{"name": "inference"}]}} if strategy == "Canary" else {},
             "suspend": suspend,
         }
     )
@@ -77,6 +79,8 @@ class Pod:
     placed: float | None = None
     loaded: bool = False
     sourceless: bool = False
+    requests: int = 0
+    failed: int = 0
 
     @property
     def serves(self) -> bool:
@@ -125,6 +129,16 @@ class Cluster:
     """Whether the operator does not reach pods."""
     mute: bool = False
     """Whether pods can be reached and do not tell what they are asked."""
+    route: Json | None = None
+    """The HTTPRoute, as the API server has it."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """The weights that the Gateway has taken over."""
+    gateway: bool = True
+    """Whether the Gateway takes over what is written."""
+    load: int = 200
+    """Requests through the Gateway in a tick."""
+    errors: dict[int, float] = field(default_factory=dict)
+    """By version, the share of requests that fail."""
     answers: list[Answer] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     config_maps: dict[str, Json] = field(default_factory=dict)
@@ -282,10 +296,13 @@ class Cluster:
                 names.DEPLOYMENT: frozenset(self.deployments),
                 names.SERVICE: frozenset(self.services),
                 names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
+                names.HTTP_ROUTE: frozenset([SERVICE] if self.route else []),
             },
+            route=route_of(self.route) if self.route else None,
             pods=pods,
             endpoints=endpoints,
             answers=tuple(self.answers),
+            samples=self._samples(record),
             dead=frozenset(),
             actions=self.actions,
             config_maps={name: self.config_maps.get(name) for name in asked.config_maps | golden},
@@ -325,6 +342,8 @@ class Cluster:
         else:
             self.quiet_from = max(self.quiet_from, self.now + 3 * TICK)
         self.operate()
+        self._gateway()
+        self._check_route()
         self.endpoints = listed
         self._check_preflight()
 
@@ -393,6 +412,14 @@ class Cluster:
             self.status = json.loads(json.dumps(plan.status))
         self.told += plan.announcements
 
+    def _samples(self, record: Record | None) -> dict[str, Sample] | None:
+        trial = record.trial if record else None
+        if record is None or trial is None or not is_due(self.spec.rollout.analysis, trial, self.now):
+            return None
+        concerned = (record.stable, trial.revision)
+        found = [pod for pod in self.pods if pod.serves and pod.revision in concerned]
+        return {pod.name: Sample(pod.revision, pod.requests, pod.failed) for pod in found}
+
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
         if self.bodies.get((kind.kind, name)) == body:
@@ -410,6 +437,11 @@ class Cluster:
             self._digest[name] = body["data"]["resolved"]["models"][0]["digest"]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.add(name)
+        elif kind == names.HTTP_ROUTE:
+            before = self.route or {"metadata": {"generation": 0}}
+            generation = before["metadata"]["generation"] + (before.get("spec") != body["spec"])
+            metadata = body["metadata"] | {"generation": generation}
+            self.route = body | {"metadata": metadata, "status": before.get("status", {})}
         self.bodies[kind.kind, name] = body
 
     def _delete(self, kind: names.Kind, name: str) -> None:
@@ -423,6 +455,39 @@ class Cluster:
             del self.revisions[name]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.remove(name)
+        elif kind == names.HTTP_ROUTE:
+            self.route, self.weights = None, {}
+
+    def _gateway(self) -> None:
+        """Take over the route as it was written, and send requests by its weights."""
+        if self.route and self.gateway:
+            generation = self.route["metadata"]["generation"]
+            said = [
+                {"type": t, "status": "True", "observedGeneration": generation} for t in ("Accepted", "ResolvedRefs")
+            ]
+            self.route["status"] = {"parents": [{"conditions": said}]}
+            backends = self.route["spec"]["rules"][0]["backendRefs"]
+            self.weights = {}
+            for backend in backends:
+                self.weights[backend["name"]] = self.weights.get(backend["name"], 0) + backend["weight"]
+        for revision, weight in self.weights.items():
+            serving = [pod for pod in self.of(revision) if pod.serves]
+            for pod in serving:
+                requests = self.load * weight // (100 * len(serving))
+                pod.requests += requests
+                pod.failed += round(requests * self.errors.get(self._version[revision], 0.0))
+
+    def _check_route(self) -> None:
+        """No pod gets more than its share of the requests by the operator's own act, and none go nowhere."""
+        wanted = min(self.recent(6))
+        if self.spec.rollout.strategy != "Canary" or self.now < self.quiet_from or len(set(self.recent(6))) > 1:
+            return
+        if len([pod for pod in self.pods if pod.serves]) < wanted:
+            return
+        for revision, weight in self.weights.items():
+            ready = len([pod for pod in self.of(revision) if pod.serves])
+            if weight * wanted > 100 * ready + 2 * wanted and self._version[revision] not in self.broken:
+                raise Violation(f"{self}: {weight} % of the requests go to {ready} of {wanted} pods of {revision}")
 
     def _resolve(self, pod: Json) -> None:
         """Answer at once, as the source is now."""
@@ -577,7 +642,9 @@ class Cluster:
         """Fingerprint what the operator watches; pods and endpoints are not among it."""
         deployments = sorted((name, d.wanted, d.pods, d.ready) for name, d in self.deployments.items())
         listed = sorted(self.services), sorted(self.revisions), sorted(self.budgets)
-        return json.dumps([self.generation, self.actions, self.status, self.record, deployments, self.selector, listed])
+        return json.dumps(
+            [self.generation, self.actions, self.status, self.record, deployments, self.selector, listed, self.route]
+        )
 
     def _pod(self, pod: Pod) -> Json:
         metadata: Json = {

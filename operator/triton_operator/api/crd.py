@@ -108,7 +108,7 @@ class _Plain(yaml.SafeDumper):
 
 def print_crd() -> str:
     """Print the CustomResourceDefinition as YAML, byte for byte the same each time."""
-    text: str = yaml.dump(custom_resource_definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+    text: str = yaml.dump(custom_resource_definition(), Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True)
     return f"# Generated from operator/triton_operator/api by `make crds`; do not edit.\n{text}"
 
 

@@ -21,6 +21,8 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 ANNOTATION_RESTARTED = f"{GROUP}/restarted-at"
 ANNOTATION_REJECTED = f"{GROUP}/rejected"
 
+HEADER_REVISION = "x-triton-revision"
+
 PORT_HTTP = 8000
 PORT_GRPC = 8001
 PORT_METRICS = 8002
@@ -60,9 +62,12 @@ CONTROLLER_REVISION = Kind("apps", "v1", "ControllerRevision", "controllerrevisi
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 EVENT = Kind("events.k8s.io", "v1", "Event", "events")
 POD_EVENT = Kind("", "v1", "Event", "events")  # what the kubelet writes about pods
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
 # What the operator writes, in the order a listing shows them; each carries LABEL_MANAGED_BY.
 CHILD_KINDS = (CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, POD_DISRUPTION_BUDGET)
+# The same, where the cluster serves them.
+OPTIONAL_KINDS = (HTTP_ROUTE,)

@@ -5,9 +5,10 @@ Not for: what runs; that is `api.spec` and `api.runtime`.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from triton_operator.api.fields import ApiModel, DnsName
+from triton_operator.api.schema import ATOMIC, cel, rules
 
 
 class GoldenRequests(ApiModel):
@@ -21,17 +22,150 @@ class GoldenRequests(ApiModel):
     )
 
 
+class Pause(ApiModel):
+    """How long a rollout stays where it is."""
+
+    duration_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=604_800,
+        description="Seconds, from when the Gateway took over the weight before it. Left out: until a person promotes.",
+        json_schema_extra={"format": "int32"},
+    )
+
+
+class Step(ApiModel):
+    """One step of a canary."""
+
+    set_weight: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="Share of the requests through the Gateway that the new revision gets, in percent. 100: promote.",
+        json_schema_extra={"format": "int32"},
+    )
+    pause: Pause | None = Field(default=None, description="Stay at this weight.")
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.setWeight) != has(self.pause)", "a step is either setWeight or pause: make two steps of it")
+        )
+    )
+
+
+class Errors(ApiModel):
+    """How much more often requests may fail on the canary than on the stable revision beside it."""
+
+    fail_ratio: float = Field(
+        default=1.25,
+        ge=1.0,
+        le=100.0,
+        description="The canary is rolled back once it is certain that it fails more than this many times as often.",
+    )
+    pass_ratio: float = Field(
+        default=2.0,
+        ge=1.01,
+        le=1000.0,
+        description="It is promoted once it is certain that it fails less than this many times as often.",
+    )
+    material_rate: float = Field(
+        default=0.002,
+        ge=0.000001,
+        le=0.5,
+        description="It is not rolled back as long as it may be that no more than this share of its requests fail.",
+    )
+    floor_rate: float = Field(
+        default=0.001,
+        ge=0.000001,
+        le=0.5,
+        description="It is promoted also once it is certain that less than this share of its requests fail.",
+    )
+    cluster_factor: float = Field(
+        default=1.0,
+        ge=1.0,
+        le=1000.0,
+        description=(
+            "How many requests fail together: with dynamic batching a failing batch fails all of its requests, and this"
+            " is their usual number."
+        ),
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.passRatio) || !has(self.failRatio) || self.passRatio > self.failRatio",
+                "passRatio must be above failRatio, or a canary could pass and fail at once",
+                field_path=".passRatio",
+            )
+        )
+    )
+
+
+class Analysis(ApiModel):
+    """How a canary is judged while it serves, from the counters of both revisions' Tritons."""
+
+    errors: Errors = Field(default=Errors(), description="Requests that fail.", json_schema_extra={"default": {}})
+    interval_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="How often counters are read. The verdict may fall after any of these looks.",
+        json_schema_extra={"format": "int32"},
+    )
+    max_duration_seconds: int = Field(
+        default=7200,
+        ge=60,
+        le=604_800,
+        description="After this time without a verdict, since the canary's first request, the rollout pauses.",
+        json_schema_extra={"format": "int32"},
+    )
+
+
 class Rollout(ApiModel):
     """How a new revision takes over from the one that serves."""
 
-    strategy: Literal["RollingUpdate", "BlueGreen", "Recreate"] = Field(
+    strategy: Literal["RollingUpdate", "Canary", "BlueGreen", "Recreate"] = Field(
         default="RollingUpdate",
         description=(
-            "RollingUpdate: pod by pod, while the old revision serves. BlueGreen: all pods of the new revision load"
-            " beside the old one's, on as many GPUs again; then all requests move at once, and the old revision stays"
-            " warm for scaleDownDelaySeconds. Recreate: the old revision's pods end before the new one's begin; nothing"
-            " serves meanwhile."
+            "RollingUpdate: pod by pod, while the old revision serves. Canary: the new revision gets a growing share of"
+            " the requests through the Gateway, step by step, while it is judged, and takes over pod by pod once it has"
+            " proven itself. BlueGreen: all pods of the new revision load beside the old one's, on as many GPUs again;"
+            " then all requests move at once, and the old revision stays warm for scaleDownDelaySeconds. Recreate: the"
+            " old revision's pods end before the new one's begin; nothing serves meanwhile."
         ),
+    )
+    steps: list[Step] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=32,
+        description=(
+            "With Canary, what is gone through before promotion. Left out: 5 % and then each weight that a further pod"
+            " carries, a minute each."
+        ),
+        json_schema_extra=ATOMIC
+        | rules(
+            cel(
+                "self.filter(s, has(s.setWeight)).all(s, self.exists_one(t, has(t.setWeight) && t.setWeight =="
+                " s.setWeight)) && self.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
+                "weights of steps must rise from step to step",
+            ),
+            cel(
+                "!self.exists(s, has(s.setWeight) && s.setWeight == 100) || (has(self[size(self) - 1].setWeight)"
+                " && self[size(self) - 1].setWeight == 100)",
+                "setWeight 100 promotes: nothing may follow it",
+            ),
+        ),
+    )
+    analysis: Analysis | None = Field(
+        default=None,
+        description=(
+            "With Canary, judge the new revision by how often requests fail on it. Left out: only steps, readiness and"
+            " crashes count."
+        ),
+    )
+    auto_rollback: bool = Field(
+        default=True,
+        description="With Canary, whether a canary that was judged to fail is rolled back. false: the rollout pauses.",
     )
     max_surge_gpus: int | None = Field(
         default=None,
@@ -40,7 +174,8 @@ class Rollout(ApiModel):
         le=64_000,
         description=(
             "GPUs that an update may hold beside those of spec.replicas. 0: within the same GPUs, one pod leaving"
-            " before the next one comes. Left out: those of a quarter of the replicas, of one replica at least."
+            " before the next one comes. Left out: those of a quarter of the replicas, of one replica at least; with"
+            " Canary those that its steps need."
         ),
         json_schema_extra={"format": "int32"},
     )

@@ -32,7 +32,7 @@ def cel(rule: str, message: str, *, field_path: str | None = None, optional_old_
     Returns:
         The rule as an entry of `x-kubernetes-validations`.
     """
-    entry: Json = {"rule": rule, "message": message, "reason": "FieldValueInvalid"}
+    entry: Json = {"rule": rule, "message": message}  # the reason is FieldValueInvalid where none is given
     if field_path:
         entry["fieldPath"] = field_path
     if optional_old_self:

@@ -10,6 +10,7 @@ from triton_operator.api.fields import ApiModel
 from triton_operator.api.gpu import Gpu
 from triton_operator.api.model import Model
 from triton_operator.api.rollout import Rollout
+from triton_operator.api.routing import Routing
 from triton_operator.api.runtime import Runtime
 from triton_operator.api.schema import cel, rules
 
@@ -41,6 +42,11 @@ class InferenceServiceSpec(ApiModel):
     rollout: Rollout = Field(
         default=Rollout(), description="How a new revision takes over.", json_schema_extra={"default": {}}
     )
+    routing: Routing = Field(
+        default=Routing(),
+        description="How requests from outside the cluster reach the service.",
+        json_schema_extra={"default": {}},
+    )
     suspend: bool = Field(
         default=False,
         description="Remove all pods and free their GPUs; Services, revisions and the record stay.",
@@ -69,10 +75,34 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".runtime.sharedMemory",
             ),
             cel(
-                "!has(self.rollout) || self.rollout.strategy == 'RollingUpdate'"
-                " || (!has(self.rollout.maxSurgeGPUs) && !has(self.rollout.minAvailable))",
-                "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate: with Recreate nothing serves"
-                " meanwhile, and BlueGreen needs all pods twice",
+                "!has(self.rollout) || self.rollout.strategy == 'RollingUpdate' || !has(self.rollout.minAvailable)",
+                "rollout.minAvailable is for RollingUpdate: with Recreate nothing serves meanwhile, and with Canary and"
+                " BlueGreen all pods stay",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy in ['RollingUpdate', 'Canary']"
+                " || !has(self.rollout.maxSurgeGPUs)",
+                "rollout.maxSurgeGPUs is for RollingUpdate and Canary: with Recreate nothing serves meanwhile, and"
+                " BlueGreen needs all pods twice",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy != 'Canary' || (has(self.routing)"
+                " && has(self.routing.gateway))",
+                "rollout.strategy Canary shares out the requests through a Gateway: set spec.routing.gateway",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy != 'Canary' || !has(self.rollout.maxSurgeGPUs)"
+                " || !has(self.gpu) || self.rollout.maxSurgeGPUs >= self.gpu.count",
+                "with Canary rollout.maxSurgeGPUs must have room for one pod: it runs beside all those that serve",
+                field_path=".rollout",
+            ),
+            cel(
+                "!has(self.rollout) || self.rollout.strategy == 'Canary' || (!has(self.rollout.steps)"
+                " && !has(self.rollout.analysis) && (!has(self.rollout.autoRollback) || self.rollout.autoRollback))",
+                "rollout.steps, rollout.analysis and rollout.autoRollback are for Canary: set rollout.strategy to it",
                 field_path=".rollout",
             ),
             cel(

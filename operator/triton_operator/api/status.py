@@ -19,6 +19,9 @@ RECONCILING = "Reconciling"
 STALLED = "Stalled"
 SUSPENDED = "Suspended"
 SERVES_ON_CPU = "ServesOnCPU"
+CANARY_PAUSED = "CanaryPaused"
+CANARY_FAILED = "CanaryFailed"
+TRAFFIC_VERIFIED = "TrafficVerified"
 
 POD_UNREACHABLE = "PodUnreachable"  # a reason
 
@@ -36,6 +39,8 @@ class Condition(ApiModel):
             "Ready: this generation is fully realised. Available: requests are served. Accepted: the spec can be"
             " carried out. Reconciling: work is under way. Stalled: it cannot go on without a change."
             " Suspended: no pods on request. ServesOnCPU: GPUs were asked for and the model runs on the CPU."
+            " CanaryPaused: a person is waited for. CanaryFailed: the canary was rolled back. TrafficVerified: the"
+            " Gateways share requests out as they should."
         ),
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
@@ -61,7 +66,14 @@ class RevisionStatus(ApiModel):
     )
     replicas: int = Field(ge=0, le=MAX_PODS, description="Pods that it has.")
     ready: int = Field(ge=0, le=MAX_PODS, description="Pods that are ready.")
-    weight: int = Field(ge=0, le=100, description="Share of the requests it gets, in percent: its share of ready pods.")
+    weight: int = Field(
+        ge=0,
+        le=100,
+        description=(
+            "Share of the requests it gets, in percent: with Canary of those through the Gateway, else its share of"
+            " ready pods."
+        ),
+    )
 
 
 class Failure(ApiModel):
@@ -87,6 +99,39 @@ class WarmStatus(ApiModel):
     until: str = Field(
         max_length=64, description="When its pods are removed.", json_schema_extra={"format": "date-time"}
     )
+
+
+class RequestCounts(ApiModel):
+    """Requests that a revision has answered during a trial."""
+
+    requests: int = Field(ge=0, le=MAX_INTEGER, description="All of them.", json_schema_extra={"format": "int64"})
+    failed: int = Field(ge=0, le=MAX_INTEGER, description="Those that failed.", json_schema_extra={"format": "int64"})
+
+
+class EvidenceStatus(ApiModel):
+    """What the requests of a canary have shown, as logarithms of likelihood ratios."""
+
+    harm: float = Field(ge=-1e9, le=1e9, description="Evidence that it fails more often than it may.")
+    fails_at: float = Field(ge=-1e9, le=1e9, description="It is rolled back from here on.")
+    harmless: float = Field(ge=-1e9, le=1e9, description="Evidence that it does not.")
+    passes_at: float = Field(ge=-1e9, le=1e9, description="It may be promoted from here on.")
+
+
+class RolloutStatus(ApiModel):
+    """How far a canary is."""
+
+    step: int = Field(ge=0, le=100, description="Number of the step that it is at.")
+    steps: int = Field(ge=0, le=100, description="How many there are.")
+    serving_since: str | None = Field(
+        default=None,
+        max_length=64,
+        description="When it got its first requests.",
+        json_schema_extra={"format": "date-time"},
+    )
+    verdict: Literal["PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"] = Field(description="What its requests say so far.")
+    canary: RequestCounts = Field(description="Requests of the canary that were judged.")
+    stable: RequestCounts = Field(description="Requests of the stable revision at the same time.")
+    evidence: EvidenceStatus = Field(description="What the verdict rests on.")
 
 
 class Rejected(ApiModel):
@@ -129,6 +174,7 @@ class InferenceServiceStatus(ApiModel):
     warm: WarmStatus | None = Field(
         default=None, description="With BlueGreen, the revision that served before, as long as its pods are kept."
     )
+    rollout: RolloutStatus | None = Field(default=None, description="With Canary, how far the trial is.")
     rejected: Rejected | None = Field(
         default=None, description="The revision that the spec asks for, where another one serves in its place."
     )

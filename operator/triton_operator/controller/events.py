@@ -8,7 +8,7 @@ Not for: reacting to what changed. See `controller.reconcile`.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.api.settings import Watch
 from triton_operator.controller.queue import Priority, WorkQueue
-from triton_operator.controller.store import KINDS, Store
+from triton_operator.controller.store import Store
 from triton_operator.edges.kubernetes import CALL_SECONDS, Object
 from triton_operator.edges.lists import CHUNK
 
@@ -53,12 +53,13 @@ def note(store: Store, queue: WorkQueue, event_type: str | None, seen: Object) -
         queue.add(key, priority)
 
 
-async def listen(seen: Seen, *, watch: Watch) -> None:
-    """Deliver the events of all kinds in the store until cancelled.
+async def listen(seen: Seen, *, watch: Watch, kinds: Collection[Kind]) -> None:
+    """Deliver the events of some kinds until cancelled.
 
     Args:
         seen: called in this event loop for each event, in order for each object.
         watch: namespaces and selector.
+        kinds: what to watch; the cluster must serve them.
 
     Raises:
         KopfEnded: watching has ended.
@@ -82,8 +83,8 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
         if unwanted.is_set():  # asked after `stops` has its entry: whoever sets it afterwards finds the entry
             return
         await kopf.operator(
-            registry=_registry(deliver),
-            settings=kopf_settings(watch),
+            registry=_registry(deliver, kinds),
+            settings=kopf_settings(watch, kinds),
             clusterwide=not watch.namespaces,
             namespaces=watch.namespaces,
             standalone=True,
@@ -115,7 +116,7 @@ async def listen(seen: Seen, *, watch: Watch) -> None:
     raise KopfEnded("Kopf has stopped watching") from error
 
 
-def kopf_settings(watch: Watch) -> kopf.OperatorSettings:
+def kopf_settings(watch: Watch, kinds: Collection[Kind]) -> kopf.OperatorSettings:
     """Make Kopf's settings: watch what we name, write nothing, keep nothing."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # else it lists and watches namespaces and CRDs
@@ -130,20 +131,20 @@ def kopf_settings(watch: Watch) -> kopf.OperatorSettings:
     settings.queueing.exit_timeout = 0.0  # they have nothing to finish when Kopf ends
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
-    for kind in KINDS:
+    for kind in kinds:
         if selector := label_selector(kind, watch):
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
     return settings
 
 
-def _registry(deliver: Seen) -> kopf.OperatorRegistry:
+def _registry(deliver: Seen, kinds: Collection[Kind]) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_via_client)  # the same configuration as `Kube.connect`
 
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
         deliver(event["type"], dict(event["object"]))
 
-    for kind in KINDS:
+    for kind in kinds:
         kopf.on.event(
             group=kind.group, version=kind.version, plural=kind.plural, id=f"{kind.plural}-seen", registry=registry
         )(handle)

@@ -23,10 +23,12 @@ from triton_operator.controller.queue import Key, Priority, WorkQueue
 from triton_operator.controller.resync import Resync
 from triton_operator.controller.store import Store
 from triton_operator.controller.workers import Reconciles, Workers
+from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.edges.lease import Lease
 
 _GRACE_SECONDS = 10.0
+_KINDS_SECONDS = 300.0
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _log = logging.getLogger(__name__)
@@ -175,6 +177,7 @@ class Process:
         _log.info("Stopped")
 
     async def _lead(self, make_reconciler: Reconcilers) -> None:
+        await self._learn()
         # A complete list comes first: without it, "no children yet" would look like children that are missing.
         await self._resync.fill()
         reconciler = make_reconciler(
@@ -189,10 +192,9 @@ class Process:
             )
         )
         self._workers = Workers(self._queue, reconciler, self._metrics, count=self._settings.workers)
-        seen = partial(events.note, self._store, self._queue)
         tasks = (
             asyncio.create_task(self._resync.run(), name="resync"),
-            asyncio.create_task(events.listen(seen, watch=self._settings.watch), name="events"),
+            asyncio.create_task(self._listen(), name="events"),
         )
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -202,6 +204,35 @@ class Process:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    async def _learn(self) -> bool:
+        """Find out which optional kinds the cluster serves; return whether they are others than before."""
+        return self._store.serve([kind for kind in names.OPTIONAL_KINDS if await self._kube.served(kind)])
+
+    async def _listen(self) -> None:
+        """Deliver events, and begin anew when the cluster serves other kinds than before."""
+        seen = partial(events.note, self._store, self._queue)
+        while True:
+            listening = asyncio.create_task(
+                events.listen(seen, watch=self._settings.watch, kinds=self._store.kinds), name="kopf"
+            )
+            try:
+                while not await self._has_other_kinds(listening):
+                    pass
+            finally:
+                await _cancel(listening)
+            _log.info("Watching what the cluster serves now: %s", ", ".join(kind.plural for kind in self._store.kinds))
+            await self._resync.fill()
+
+    async def _has_other_kinds(self, listening: asyncio.Task[None]) -> bool:
+        done, _ = await asyncio.wait({listening}, timeout=_KINDS_SECONDS * (0.9 + 0.2 * random.random()))
+        if done:
+            await listening
+        try:
+            return await self._learn()
+        except ApiError as error:
+            _log.warning("Which kinds the API server serves could not be asked, and is asked again: %s", error)
+            return False
 
 
 async def _first(coroutine: Coroutine[Any, Any, None], other: asyncio.Task[Any]) -> asyncio.Task[Any]:

@@ -13,7 +13,7 @@ from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.controller.events import label_selector
 from triton_operator.controller.queue import Key, Priority, WorkQueue
-from triton_operator.controller.store import KINDS, Store, key_of
+from triton_operator.controller.store import Store, key_of
 from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.edges.lists import Form
@@ -97,7 +97,7 @@ class Resync:
             form: by metadata alone is only seen what has gone.
         """
         changed: set[Key] = set()
-        for kind in KINDS:
+        for kind in self._store.kinds:
             for namespace in self._settings.watch.namespaces or (None,):
                 changed |= await self._look_at(kind, namespace, form)
         return changed

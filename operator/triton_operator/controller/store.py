@@ -14,9 +14,9 @@ from triton_operator.controller.queue import Key
 from triton_operator.edges.kubernetes import Object
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
-"""What the store keeps."""
+"""What the store keeps; of `names.OPTIONAL_KINDS` those that the cluster serves."""
 
-_KIND_OF = {(kind.api_version, kind.kind): kind for kind in KINDS}
+_KIND_OF = {(kind.api_version, kind.kind): kind for kind in (*KINDS, *names.OPTIONAL_KINDS)}
 
 
 def key_of(seen: Object) -> Key:
@@ -28,12 +28,33 @@ class Store:
     """See the module."""
 
     def __init__(self) -> None:
-        self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in KINDS}
+        self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in _KIND_OF.values()}
+        self._served: tuple[Kind, ...] = ()
         self._children: dict[str, set[tuple[Kind, Key]]] = {}
         # When an object went, so that a late older event does not bring it back. A complete list says the same of all
         # that it does not show, so the horizon of the list takes the place of older entries.
-        self._gone: dict[Kind, dict[Key, int]] = {kind: {} for kind in KINDS}
+        self._gone: dict[Kind, dict[Key, int]] = {kind: {} for kind in _KIND_OF.values()}
         self._horizons: dict[tuple[Kind, str | None], int] = {}
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that the cluster serves, of those that are kept."""
+        return (*KINDS, *self._served)
+
+    def serve(self, served: Iterable[Kind]) -> bool:
+        """Note which optional kinds the cluster serves, and forget what is no longer served.
+
+        Args:
+            served: some of `names.OPTIONAL_KINDS`.
+
+        Returns:
+            Whether they are others than before.
+        """
+        before, self._served = self._served, tuple(served)
+        for kind in set(before) - set(self._served):
+            for key in list(self._objects[kind]):
+                self._forget(kind, key, None)
+        return before != self._served
 
     def get(self, kind: Kind, key: Key) -> Object | None:
         """Return the newest version known of one object, as far as it is kept; the caller must not change it."""

@@ -97,7 +97,7 @@ class Vitals:
                 counts = await serving_counts(place.address)
             if counts is None:
                 return place, None
-            return place, {model: Counts(**values) for model, values in counts.items()}
+            return place, {model: Counts.of(values) for model, values in counts.items()}
 
         for place, (model, version) in self.compare(await asyncio.gather(*map(read, ours))):
             if await backend_of(place.address, model=model, version=version) == TELLING_BACKEND:

@@ -3,6 +3,7 @@
 Not for: decisions, nor writing anything.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,14 +16,17 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
+from triton_operator.core import health
 from triton_operator.core.actions import ACTS
+from triton_operator.core.canary import is_due
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import KEY, Record, decode
+from triton_operator.core.record import KEY, Record, Sample, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
-from triton_operator.core.world import Fleet, World
+from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube
+from triton_operator.edges.triton import serving_counts
 from triton_operator.resources.children import record_name
 
 Json = dict[str, Any]
@@ -50,7 +54,7 @@ async def gather(
     """
     metadata = service["metadata"]
     namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-    children = {kind: store.children(uid, kind) for kind in names.CHILD_KINDS}
+    children = {kind: store.children(uid, kind) for kind in store.kinds if kind != names.INFERENCE_SERVICE}
     fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
@@ -91,9 +95,11 @@ async def gather(
         fleets=fleets,
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
+        route=_route(children.get(names.HTTP_ROUTE, ()), name),
         pods=pods,
         endpoints=endpoints,
         answers=(),
+        samples=await _samples(spec, record, revisions, pods or (), now=now),
         dead=dead,
         actions=_actions(metadata.get("annotations") or {}),
         config_maps=config_maps,
@@ -201,6 +207,60 @@ def _record(config_maps: Iterable[Json], service: str) -> Record | None:
         if body["metadata"]["name"] == record_name(service):
             return decode((body.get("data") or {}).get(KEY, ""))
     return None
+
+
+def _route(routes: Iterable[Json], service: str) -> Route | None:
+    for body in routes:
+        if body["metadata"]["name"] == service:
+            return route_of(body)
+    return None
+
+
+def route_of(body: Json) -> Route:
+    """Read an HTTPRoute of ours: the weights of its first rule, and what Gateways say of it."""
+    weights: dict[str, int] = {}
+    for backend in (body["spec"].get("rules") or [{}])[0].get("backendRefs") or ():
+        weights[backend["name"]] = weights.get(backend["name"], 0) + backend.get("weight", 1)
+    parents = (body.get("status") or {}).get("parents") or []
+    generation = body["metadata"].get("generation")
+    told = [condition for parent in parents for condition in parent.get("conditions") or ()]
+    said = [condition for condition in told if condition["type"] in ("Accepted", "ResolvedRefs")]
+    current = [c for c in said if c.get("observedGeneration") == generation]
+    against = [c for c in current if c["status"] != "True"]
+    whole = len(parents) >= len(body["spec"].get("parentRefs") or ()) and len(current) == 2 * len(parents)
+    trouble = f"{against[0]['reason']}: {against[0].get('message', '')}"[:1024] if against else None
+    return Route(weights, seen=bool(said), accepted=bool(said) and whole and not against, trouble=trouble)
+
+
+async def _samples(
+    spec: InferenceServiceSpec | None,
+    record: Record | None,
+    revisions: Mapping[str, Revision],
+    pods: Iterable[Json],
+    *,
+    now: float,
+) -> dict[str, Sample] | None:
+    """Read the counters of the two revisions of a trial, when that is due; what does not answer is left out."""
+    trial = record.trial if record else None
+    if spec is None or record is None or trial is None or not is_due(spec.rollout.analysis, trial, now):
+        return None
+    concerned = {name: revisions[name] for name in (record.stable or "", trial.revision) if name in revisions}
+    asked = [
+        (pod["metadata"]["uid"], revision, pod["status"]["podIP"])
+        for pod in pods
+        if (revision := concerned.get(pod["metadata"]["labels"].get(names.LABEL_REVISION, ""))) and health.is_ready(pod)
+    ]
+
+    async def read(revision: Revision, address: str) -> Sample | None:
+        counts = await serving_counts(address)
+        of = (counts or {}).get((revision.model, str(revision.version)))
+        if of is None:
+            return None
+        failed = int(of.get("failures", 0))
+        return Sample(revision.name, int(of.get("successes", 0)) + failed, failed)
+
+    found = await asyncio.gather(*(read(revision, address) for _, revision, address in asked))
+    return {uid: sample for (uid, _, _), sample in zip(asked, found, strict=True) if sample}
 
 
 def _routed(services: Iterable[Json], service: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What people ask for by an annotation on a service: undo, restart, refresh, retry.
+"""What people ask for by an annotation on a service: undo, restart, refresh, retry, and how a canary goes on.
 
 The value is `<revision>/<id>`: which revision is meant, and any word that tells this request from the last one. Each is
 taken once; one that means a revision which is no longer concerned does nothing.
@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from triton_operator.api.names import GROUP
+from triton_operator.api.rollout import Step
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.core.record import Attempt, Held, Record
-from triton_operator.core.resolution import key_of, short_hash
-from triton_operator.core.revision import chosen_by
+from triton_operator.core import canary
+from triton_operator.core.record import Attempt, Held, Record, Trial
+from triton_operator.core.resolution import key_of
+from triton_operator.core.revision import spec_hash
+from triton_operator.core.shares import room_of
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, World
 
@@ -67,21 +70,6 @@ def take(world: World, spec: InferenceServiceSpec, record: Record) -> Taken:
     return Taken(record, tuple(told))
 
 
-def spec_hash(spec: InferenceServiceSpec, by: str) -> str:
-    """Make what stands for a spec that is held.
-
-    Args:
-        spec: the spec.
-        by: who holds it: for the operator a change of spec.rollout may be the remedy, a person has meant the model.
-    """
-    chosen = chosen_by(spec)
-    if by == "operator":
-        chosen["rollout"] = spec.rollout.model_dump(
-            by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
-        )
-    return short_hash(chosen)
-
-
 def _undo(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
     if revision not in world.revisions:
         kept = ", ".join(sorted(world.revisions)) or "none"
@@ -121,11 +109,88 @@ def _retry(world: World, spec: InferenceServiceSpec, record: Record, revision: s
     return record, f"nothing of revision {revision} was rejected"
 
 
+def _trial(record: Record, revision: str) -> Trial | str:
+    """Find the trial that is meant, or say why there is none."""
+    trial = record.trial
+    if trial is None or trial.promoted:
+        return "no canary is on trial"
+    return trial if trial.revision == revision else f"the canary on trial is {trial.revision}"
+
+
+def _steps(world: World, spec: InferenceServiceSpec, record: Record) -> tuple[Step, ...]:
+    target = world.revisions.get(record.target or "")
+    room = room_of(spec.rollout, desired=spec.replicas, gpu_count=target.gpu_count if target else 0)
+    return canary.ladder(spec.rollout, desired=max(1, spec.replicas), surge=room.surge)
+
+
+def _promote(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    trial = _trial(record, revision)
+    if isinstance(trial, str):
+        return record, trial
+    moved = canary.promoted(trial, _steps(world, spec, record), world.now)
+    return (replace(record, trial=moved), None) if moved else (record, "the canary does not wait for a person")
+
+
+def _promote_full(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    trial = _trial(record, revision)
+    if isinstance(trial, str):
+        return record, trial
+    return replace(record, trial=replace(trial, promoted=True, paused="")), None
+
+
+def _pause(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    trial = _trial(record, revision)
+    if isinstance(trial, str):
+        return record, trial
+    if trial.paused:
+        return record, f"the canary is paused already: {trial.paused}"
+    return replace(record, trial=replace(trial, paused=canary.BY_PERSON)), None
+
+
+def _resume(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    trial = _trial(record, revision)
+    if isinstance(trial, str):
+        return record, trial
+    if trial.paused not in (canary.BY_PERSON, canary.INCONCLUSIVE):
+        return record, "the canary is not paused; promote it, or abort" if trial.paused else "the canary is not paused"
+    serving = world.now if trial.paused == canary.INCONCLUSIVE else trial.serving
+    return replace(record, trial=replace(trial, paused="", serving=serving)), None
+
+
+def _skip_step(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    trial = _trial(record, revision)
+    if isinstance(trial, str):
+        return record, trial
+    return replace(record, trial=canary.skipped(trial, _steps(world, spec, record))), None
+
+
+def _abort(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:
+    stable = record.stable
+    if record.held or revision != record.target or stable in (None, revision) or stable not in world.revisions:
+        return record, "no update to that revision is under way"
+    held = Held(
+        spec=spec_hash(spec, "person"),
+        revision=revision,
+        goal=stable or "",
+        by="person",
+        reason="Aborted",
+        message=f"a person aborted the update to revision {revision}: change the spec, or say retry, to go on from it",
+        time=timestamp(world.now),
+    )
+    return replace(record, held=held), None
+
+
 ACTS: Mapping[str, Callable[[World, InferenceServiceSpec, Record, str, str], Answer]] = {
     "retry": _retry,
     "refresh": _refresh,
     "restart": _restart,
     "undo": _undo,
+    "promote": _promote,
+    "promote-full": _promote_full,
+    "pause": _pause,
+    "resume": _resume,
+    "skip-step": _skip_step,
+    "abort": _abort,
 }
 
 

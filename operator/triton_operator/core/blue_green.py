@@ -7,8 +7,8 @@ Not for: updates pod by pod; that is `core.rollout`.
 from dataclasses import replace
 
 from triton_operator.api.rollout import Rollout
-from triton_operator.core.actions import spec_hash
 from triton_operator.core.record import Held, Record, Warm
+from triton_operator.core.revision import spec_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Failure, World

@@ -10,19 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
+from triton_operator.api.rollout import Rollout, Step
 from triton_operator.api.status import (
     ACCEPTED,
     AVAILABLE,
+    CANARY_FAILED,
+    CANARY_PAUSED,
     POD_UNREACHABLE,
     READY,
     RECONCILING,
     SERVES_ON_CPU,
     STALLED,
     SUSPENDED,
+    TRAFFIC_VERIFIED,
 )
+from triton_operator.core import canary, traffic
 from triton_operator.core.lookup import Look
 from triton_operator.core.preflight import Gate
-from triton_operator.core.record import Held, Record
+from triton_operator.core.record import Held, Record, Trial
 from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, deadline, provision_seconds
@@ -45,6 +50,8 @@ class Situation:
         record: the record after this look.
         target: the revision that the spec asks for.
         desired: pods wanted in all.
+        expected: pods wanted of the target now: fewer than those where it is on trial.
+        weights: share of the requests through a Gateway by revision, in percent.
         room: the room of the rollout.
         failure: what is wrong with the target, or None.
         gate: how far the checks of the target are.
@@ -56,6 +63,8 @@ class Situation:
     record: Record
     target: Revision
     desired: int
+    expected: int
+    weights: Mapping[str, int]
     room: Room
     failure: Failure | None
     gate: Gate
@@ -103,6 +112,8 @@ def ready(s: Situation) -> Verdict:
     if kept:
         return "False", SOURCE_CHANGED, kept
     if is_whole(s):
+        if not is_routed(s):
+            return "Unknown", "RouteNotAccepted", _unrouted(s)
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
         return "True", "Serving", f"{_serving(s.desired, s.target.name)} version {s.target.version}"
@@ -119,6 +130,8 @@ def ready(s: Situation) -> Verdict:
         return "False" if _is_late(s) else "Unknown", POD_UNREACHABLE, words
     if is_being_checked(s):
         return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{why}"
+    if s.record.trial and canary.is_judged(s.world, s.record, name):
+        return "Unknown", "CanaryPaused" if is_paused(s) else "CanaryProgressing", _trial(s)
     if s.record.stable is None:
         return "Unknown", "Loading", progress + why
     if s.record.stable != name:
@@ -137,6 +150,74 @@ def is_whole(s: Situation) -> bool:
     return checked and s.record.stable == s.target.name and s.fleet.pods == s.fleet.ready == s.desired == s.pods
 
 
+def is_on_trial(s: Situation) -> bool:
+    """Say whether the target is a canary with all the pods that it is to have now."""
+    judged = canary.is_judged(s.world, s.record, s.target.name)
+    return judged and s.record.trial is not None and s.fleet.ready >= s.expected
+
+
+def is_paused(s: Situation) -> bool:
+    """Say whether the trial waits for a person."""
+    trial = s.record.trial
+    if trial is None or trial.promoted:
+        return False
+    steps = _steps(s)
+    pause = steps[trial.step].pause if trial.step < len(steps) else None
+    return bool(trial.paused) or (pause is not None and pause.duration_seconds is None)
+
+
+def is_routed(s: Situation) -> bool:
+    """Say whether the Gateways, if there are any, send requests as they should."""
+    spec = s.world.spec
+    if spec is None or spec.routing.gateway is None:
+        return True
+    wanted = s.weights if traffic.is_split(s.world) else {s.world.name: 100}
+    return traffic.is_applied(s.world, wanted)
+
+
+def _steps(s: Situation) -> tuple[Step, ...]:
+    rollout = s.world.spec.rollout if s.world.spec else Rollout()
+    return canary.ladder(rollout, desired=max(1, s.desired), surge=s.room.surge)
+
+
+def _unrouted(s: Situation) -> str:
+    route = s.world.route
+    if route and route.trouble:
+        return f"a Gateway says of the HTTPRoute {s.world.name}: {route.trouble}"
+    if route and not route.seen:
+        return f"no Gateway has looked at the HTTPRoute {s.world.name} yet: do those of spec.routing.gateway exist?"
+    return f"the Gateways have yet to take over the HTTPRoute {s.world.name} as it is now"
+
+
+def _trial(s: Situation) -> str:
+    """Tell where the trial is and what it waits for."""
+    trial, steps = s.record.trial, _steps(s)
+    assert trial is not None
+    name, counts = s.target.name, trial.evidence.counts
+    shown = f"; {canary.told(counts)}" if counts.canary else ""
+    at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
+    if trial.paused == canary.FAILED:
+        return (
+            f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
+        )
+    if trial.paused == canary.INCONCLUSIVE:
+        return f"{at}; the time for a verdict is out: promote, abort, or resume to wait on{shown}"
+    if trial.paused:
+        return f"{at}; paused by a person: resume to go on{shown}"
+    if s.fleet.ready < s.expected:
+        return f"{at}; {s.fleet.ready} of {s.expected} pods of it are ready{_why(s)}"
+    if not is_routed(s):
+        return f"{at}; {_unrouted(s)}"
+    if trial.step >= len(steps):
+        return f"{at}; waits for the verdict{shown}"
+    pause = steps[trial.step].pause
+    if pause and pause.duration_seconds is None:
+        return f"{at} until a person promotes it{shown}"
+    if pause and trial.since:
+        return f"{at} until {timestamp(trial.since + (pause.duration_seconds or 0))}{shown}"
+    return f"{at}{shown}"
+
+
 def is_being_checked(s: Situation) -> bool:
     """Say whether pods of the target are ready and have yet to answer what they are asked before they serve."""
     return s.fleet.ready > 0 and not s.gate.admitted
@@ -147,6 +228,8 @@ def failing(s: Situation) -> tuple[str, str] | None:
     if s.refusal or s.world.waits or s.record.suspended or is_whole(s):
         return None
     name = s.target.name
+    if found := canary.failure_of(s.world, s.record):
+        return found
     if s.failure and s.failure.final:
         return s.failure.reason, s.failure.message
     if _is_shut(s) or s.gate.unreachable:
@@ -227,7 +310,7 @@ def _remedy(s: Situation) -> str:
 
 def _all_ready(s: Situation) -> bool:
     """Say whether all wanted pods of the target are ready, so that only surplus ones have yet to go."""
-    return s.fleet.ready >= s.desired
+    return s.fleet.ready >= s.expected
 
 
 def available(s: Situation) -> Verdict:
@@ -267,8 +350,28 @@ def conditions(s: Situation) -> list[Json]:
         STALLED: (("True", reason, message) if status == "False" else ("False", reason, "nothing stands in the way")),
         SUSPENDED: ("True", "Suspended", "no pods on request") if s.record.suspended else None,
         SERVES_ON_CPU: serves_on_cpu(s),
+        CANARY_PAUSED: ("True", s.record.trial.paused or "CanaryPauseStep", _trial(s))
+        if s.record.trial and is_paused(s)
+        else None,
+        CANARY_FAILED: _failed(s),
+        TRAFFIC_VERIFIED: _verified(s),
     }
     return dated(s.world, {type_: verdict for type_, verdict in found.items() if verdict})
+
+
+def _failed(s: Situation) -> Verdict | None:
+    held = s.record.held
+    if held is None or held.by != "operator" or not traffic.is_split(s.world):
+        return None
+    return "True", held.reason, _held(held)
+
+
+def _verified(s: Situation) -> Verdict | None:
+    if s.world.spec is None or s.world.spec.routing.gateway is None or s.record.suspended:
+        return None
+    if is_routed(s):
+        return "True", "RouteAccepted", "every Gateway has taken over the weights"
+    return "False", "RouteNotAccepted", _unrouted(s)
 
 
 def dated(world: World, verdicts: Mapping[str, Verdict]) -> list[Json]:
@@ -332,6 +435,8 @@ def status(s: Situation) -> Json:
             "message": held.message[:4096],
             "time": held.time,
         }
+    if record.trial:
+        built["rollout"] = _rollout(s, record.trial)
     if record.failure:
         built["lastFailure"] = record.failure
     return built
@@ -374,8 +479,33 @@ def _revision(s: Situation, revision: Revision) -> Json:
         "version": revision.version,
         "replicas": fleet.pods,
         "ready": fleet.ready,
-        "weight": round(100 * fleet.ready / s.ready) if in_service else 0,
+        "weight": _weight(s, revision.name, round(100 * fleet.ready / s.ready) if in_service else 0),
     }
+
+
+def _weight(s: Situation, revision: str, share: int) -> int:
+    return s.weights.get(revision, 0) if traffic.is_split(s.world) and s.ready else share
+
+
+def _rollout(s: Situation, trial: Trial) -> Json:
+    """Tell of the trial for people, and for tools that plot it."""
+    steps, counts, reading = _steps(s), trial.evidence.counts, canary.reading_of(s.world, trial)
+    told: Json = {
+        "step": min(trial.step + 1, len(steps)),
+        "steps": len(steps),
+        "verdict": reading.verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
+        "canary": {"requests": counts.canary, "failed": counts.canary_bad},
+        "stable": {"requests": counts.stable, "failed": counts.stable_bad},
+        "evidence": {
+            "harm": round(reading.harm, 1),
+            "failsAt": round(reading.fails_at, 1),
+            "harmless": round(reading.harmless, 1),
+            "passesAt": round(reading.passes_at, 1),
+        },
+    }
+    if trial.serving:
+        told["servingSince"] = timestamp(trial.serving)
+    return told
 
 
 def _serving(count: int, *revisions: str) -> str:

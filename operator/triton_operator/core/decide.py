@@ -11,6 +11,7 @@ from triton_operator.api.names import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    HTTP_ROUTE,
     LABEL_SERVICE,
     POD_DISRUPTION_BUDGET,
     SERVICE,
@@ -18,12 +19,13 @@ from triton_operator.api.names import (
 )
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
-from triton_operator.core import blue_green, preflight
+from triton_operator.core import blue_green, canary, preflight, traffic
 from triton_operator.core.announcements import announcements
 from triton_operator.core.conditions import (
     Situation,
     dated,
     failing,
+    is_on_trial,
     is_whole,
     looking_up,
     status,
@@ -51,6 +53,7 @@ from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
+from triton_operator.resources.route import http_route
 
 Json = dict[str, Any]
 Children = tuple[tuple[Kind, Json], ...]
@@ -92,16 +95,23 @@ def decide(world: World) -> Plan:
     arrived = arrived_of(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
+    record = canary.conduct(world, record, target.name, desired=desired, surge=room.surge)
     shares = shares_of(world, record, target.name, desired=desired, room=room, arrived=arrived)
     may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
+    may_serve = may_serve and not canary.is_judged(world, record, target.name)
     admitted = gate.admitted and may_serve
     record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
+    if record.stable == target.name:
+        record = replace(record, trial=None)
+    weights = traffic.weights_of(world, record, target.name, desired=desired, arrived=arrived)
+    record = traffic.slotted(record, weights) if traffic.is_split(world) else replace(record, slots=())
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
-    ill = fleet.ready < desired or fleet.refused or world.dead
+    expected = shares[target.name] if canary.is_judged(world, record, target.name) else desired
+    ill = fleet.ready < expected or fleet.refused or world.dead
     failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
     failure = gate.failure or failure
-    settled = fleet.ready >= desired and not world.dead and gate.admitted
+    settled = fleet.ready >= expected and not world.dead and gate.admitted
     record = replace(record, failure=_remembered(world, record, target.name, failure, settled=settled))
     if record.held and record.failure is None and (goal.record.failure or {}).get("revision") == record.held.revision:
         record = replace(record, failure=goal.record.failure)
@@ -112,6 +122,8 @@ def decide(world: World) -> Plan:
         record=record,
         target=target,
         desired=desired,
+        expected=expected,
+        weights=weights,
         room=room,
         failure=failure,
         gate=gate,
@@ -125,11 +137,12 @@ def decide(world: World) -> Plan:
     if fallen := blue_green.fallen(world, record, failure, desired=desired):
         return decide(replace(world, record=fallen))
     share = shares[record.stable if record.resuming and record.stable in shares else target.name]
-    record = timed(world, record, target.name, wanted=share, settled=is_whole(situation))
+    settled = is_whole(situation) or is_on_trial(situation)
+    record = timed(world, record, target.name, wanted=share, settled=settled)
     situation = replace(situation, record=record)
     built = status(situation)
     found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)
-    found += _children(world, spec, target, record, shares, surge=room.surge > 0)
+    found += _children(world, spec, target, record, shares, weights, surge=room.surge > 0)
     removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
     return Plan(
         record=record,
@@ -151,6 +164,7 @@ def _children(
     target: Revision,
     record: Record,
     shares: Mapping[str, int],
+    weights: Mapping[str, int],
     *,
     surge: bool,
 ) -> Children:
@@ -180,12 +194,27 @@ def _children(
     found.append((SERVICE, children.stable_service(owner, record.serving)))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
     found.append((SERVICE, children.headless_service(owner, record.serving)))
+    found += [(SERVICE, children.revision_service(owner, revision.name)) for revision in running]
+    if (gateway := spec.routing.gateway) and HTTP_ROUTE in world.listed:
+        split = traffic.is_split(world)
+        backends = traffic.backends(record.slots, weights) if split else [(world.name, 100)]
+        versions = _versions(running, weights) if split else {}
+        route = http_route(owner, gateway, model=target.model, backends=backends, versions=versions)
+        found.append((HTTP_ROUTE, route))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
     for revision in running:
-        found.append((SERVICE, children.revision_service(owner, revision.name)))
         if spec.pod_disruption_budget.enabled:
             found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
     return tuple(found)
+
+
+def _versions(running: list[Revision], weights: Mapping[str, int]) -> dict[int, str]:
+    """List the versions that just one of the revisions serves that get requests."""
+    by_version: dict[int, list[str]] = {}
+    for revision in running:
+        if revision.name in weights:
+            by_version.setdefault(revision.version, []).append(revision.name)
+    return {version: names[0] for version, names in by_version.items() if len(names) == 1}
 
 
 def _pressing(world: World, found: Children) -> Children:
@@ -242,6 +271,7 @@ def _surplus(
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
         CONTROLLER_REVISION: history,
+        HTTP_ROUTE: {world.name} if spec.routing.gateway else set(),
     }
     return tuple(
         (kind, name) for kind, names in kept.items() for name in sorted(world.listed.get(kind, frozenset()) - names)
@@ -300,6 +330,8 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return STALLED_SECONDS
     if len(record.serving) > 1 or record.resuming or world.waits:
         return ROLLING_SECONDS
+    if record.trial and record.trial.weight:
+        return canary.look_again(world, record, desired=max(1, world.spec.replicas if world.spec else 1))
     # What has waited for long is looked at less often; that pods become ready is told by an event at once.
     waited = world.now - record.started if record.started else 0.0
     pause = min(WAITING_MOST_SECONDS, max(WAITING_SECONDS, waited / 10))

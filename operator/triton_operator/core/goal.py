@@ -7,13 +7,15 @@ Not for: how to get there; that is `core.rollout`.
 
 from dataclasses import dataclass, replace
 
-from triton_operator.core.actions import spec_hash, take
+from triton_operator.api.names import HTTP_ROUTE
+from triton_operator.core import canary
+from triton_operator.core.actions import take
 from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
 from triton_operator.core.preflight import golden_refusal
 from triton_operator.core.record import Held, Record
 from triton_operator.core.resolution import Resolution
-from triton_operator.core.revision import Revision, render, revision_name
+from triton_operator.core.revision import Revision, render, revision_name, spec_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, World
@@ -57,7 +59,7 @@ def choose(world: World, record: Record) -> Goal:
     if (held and held.spec != spec_hash(spec, held.by)) or (held and held.goal not in world.revisions):
         record = replace(record, held=None)
     if isinstance(placed, Revision) and not record.held:
-        placed = golden_refusal(world, record, placed.name) or placed
+        placed = golden_refusal(world, record, placed.name) or _unroutable(world, placed) or placed
     wanted = placed if isinstance(placed, Revision) else None
     goal = world.revisions[record.held.goal] if record.held else wanted
     if goal is None:  # what was under way goes on
@@ -94,6 +96,23 @@ def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bo
         time=timestamp(world.now),
     )
     return replace(record, held=held)
+
+
+def _unroutable(world: World, revision: Revision) -> tuple[str, str] | None:
+    """Say why requests cannot be shared out as the spec asks, as reason and message; None where they can."""
+    assert world.spec is not None
+    if world.spec.routing.gateway and HTTP_ROUTE not in world.listed:
+        words = (
+            "spec.routing.gateway needs the Gateway API, and the API server does not serve httproutes of"
+            f" {HTTP_ROUTE.group}/{HTTP_ROUTE.version}: install its CRDs, or remove spec.routing; the operator looks"
+            " again every 5 minutes"
+        )
+        return "GatewayAPIMissing", words
+    rollout = world.spec.rollout
+    if rollout.strategy != "Canary":
+        return None
+    found = canary.unreachable(rollout, desired=world.spec.replicas, gpu_count=revision.gpu_count)
+    return ("StepUnreachable", found) if found else None
 
 
 def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:

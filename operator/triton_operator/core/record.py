@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from triton_operator.api.signature import About, about_from_json
+from triton_operator.core.judge import ALTERNATIVES, Counts, Evidence
 from triton_operator.core.resolution import Resolution, from_json
 
 SCHEMA = 1
@@ -77,6 +78,52 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Counters of one pod when they were read last.
+
+    Attributes:
+        revision: its revision.
+        requests: requests that ended since its Triton began.
+        failed: those of them that failed.
+    """
+
+    revision: str
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A canary under way: how far it is, and what it has shown.
+
+    Attributes:
+        revision: the revision on trial.
+        steps: stands for the steps that it goes by.
+        step: index of the step that it is at; their number when it is past the last one.
+        weight: the weight of the last step that set one, in percent; what the pods carry may be less.
+        since: when the step began to count, in seconds since the epoch; 0 before.
+        serving: when its first weight was asked for, or a person let it go on; 0 before.
+        paused: why it stays where it is until a person acts, one word; "" where it does not.
+        promoted: whether it takes over, pod by pod.
+        evidence: what its requests have shown, beside those of stable.
+        samples: by uid of the pod, the counters read last; empty where the next look begins anew.
+        sampled: when that was; 0 before.
+    """
+
+    revision: str
+    steps: str
+    step: int = 0
+    weight: int = 0
+    since: float = 0.0
+    serving: float = 0.0
+    paused: str = ""
+    promoted: bool = False
+    evidence: Evidence = field(default_factory=Evidence)
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    sampled: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is remembered of one service.
 
@@ -98,6 +145,8 @@ class Record:
         held: a spec that is not carried out, or None.
         restarts: for revisions that a person had restarted, when, as in the annotation of their pods.
         warm: the revision that served before, while its pods are kept, or None.
+        trial: the canary under way, or None.
+        slots: the revisions that the two backends of the HTTPRoute are, "" for a free one; () where there are none.
         taken: for each action the value of its annotation that was taken last.
     """
 
@@ -117,6 +166,8 @@ class Record:
     attempt: Attempt | None = None
     held: Held | None = None
     warm: Warm | None = None
+    trial: Trial | None = None
+    slots: tuple[str, ...] = ()
     restarts: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
 
@@ -184,6 +235,8 @@ def decode(text: str) -> Record | None:
             attempt=_attempt(given("attempt")),
             held=_held(given("held")),
             warm=_warm(given("warm")),
+            trial=_trial(given("trial")),
+            slots=_names(given("slots")),
             restarts=_texts(given("restarts")),
             taken=_texts(given("taken")),
         )
@@ -241,6 +294,38 @@ def _held(value: Mapping[str, Any] | None) -> Held | None:
 
 def _warm(value: Mapping[str, Any] | None) -> Warm | None:
     return Warm(str(value["revision"]), _time(value["until"])) if value else None
+
+
+def _trial(value: Mapping[str, Any] | None) -> Trial | None:
+    if not value:
+        return None
+    return Trial(
+        revision=str(value["revision"]),
+        steps=str(value["steps"]),
+        step=int(value["step"]),
+        weight=int(value["weight"]),
+        since=_time(value["since"]),
+        serving=_time(value["serving"]),
+        paused=str(value["paused"]),
+        promoted=bool(value["promoted"]),
+        evidence=_evidence(value["evidence"]),
+        samples={
+            str(uid): Sample(str(sample["revision"]), int(sample["requests"]), int(sample["failed"]))
+            for uid, sample in value["samples"].items()
+        },
+        sampled=_time(value["sampled"]),
+    )
+
+
+def _evidence(value: Mapping[str, Any]) -> Evidence:
+    def ratios(name: str) -> tuple[float, ...]:
+        found = tuple(_time(each) for each in value[name])
+        if len(found) != ALTERNATIVES:
+            raise ValueError(f"{len(found)} ratios are not {ALTERNATIVES}")
+        return found
+
+    counts = Counts(**{name: int(count) for name, count in value["counts"].items()})
+    return Evidence(counts, harm=ratios("harm"), harmless=ratios("harmless"))
 
 
 def _texts(value: Mapping[str, Any]) -> dict[str, str]:

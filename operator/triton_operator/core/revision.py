@@ -81,6 +81,21 @@ def chosen_by(spec: InferenceServiceSpec) -> dict[str, Any]:
     return chosen
 
 
+def spec_hash(spec: InferenceServiceSpec, by: str) -> str:
+    """Make what stands for a spec that is held.
+
+    Args:
+        spec: the spec.
+        by: who holds it: for the operator a change of spec.rollout may be the remedy, a person has meant the model.
+    """
+    chosen = chosen_by(spec)
+    if by == "operator":
+        chosen["rollout"] = spec.rollout.model_dump(
+            by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
+        )
+    return short_hash(chosen)
+
+
 def render(
     service: str, spec: InferenceServiceSpec, settings: Settings, resolution: Resolution, *, number: int
 ) -> Revision:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from triton_operator.api.rollout import Rollout
-from triton_operator.core import blue_green
+from triton_operator.core import blue_green, canary, traffic
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING, unchecked
 from triton_operator.core.world import Fleet, World
@@ -55,6 +55,8 @@ def room_of(rollout: Rollout, *, desired: int, gpu_count: int) -> Room:
     surge = max(1, math.ceil(desired / 4))
     if rollout.max_surge_gpus is not None and gpu_count:
         surge = rollout.max_surge_gpus // gpu_count
+    if rollout.strategy == "Canary":
+        return Room(surge=canary.surge_of(rollout, desired=desired, surge=surge), keep=desired)
     keep = rollout.min_available
     if keep is None:
         keep = desired if surge else max(1, desired - 1)
@@ -79,8 +81,16 @@ def shares_of(world: World, record: Record, target: str, *, desired: int, room: 
         arrived: pods of the target that are ready and verified in the Service.
 
     Returns:
-        The replicas of every revision that has a Deployment, and of the target.
+        The replicas of every revision that has a Deployment, and of the target; none gives up pods to which a Gateway
+        may send requests.
     """
+    found = _shares_of(world, record, target, desired=desired, room=room, arrived=arrived)
+    if record.suspended:
+        return found
+    return {name: max(count, traffic.least(world, name, desired=desired)) for name, count in found.items()}
+
+
+def _shares_of(world: World, record: Record, target: str, *, desired: int, room: Room, arrived: int) -> dict[str, int]:
     if record.suspended:
         return dict.fromkeys({*world.fleets, target}, 0)
     if record.resuming and record.stable is not None and record.stable in world.revisions:
@@ -89,6 +99,8 @@ def shares_of(world: World, record: Record, target: str, *, desired: int, room: 
     fleets = {name: replace(fleet, ready=0) if name in dark else fleet for name, fleet in world.fleets.items()}
     if blue_green.is_blue_green(world):
         found = blue_green.shares(world, record, target, desired=desired, arrived=arrived)
+    elif canary.is_judged(world, record, target):
+        found = canary.shares(world, record, target, desired=desired, surge=room.surge)
     elif target not in record.admitted and len(record.serving) > 1:
         # The Service selects all pods there are. One revision serves alone again before a third one begins.
         by_ready = sorted(record.serving, key=lambda name: -fleets.get(name, NOTHING).ready)

@@ -8,6 +8,7 @@ Not for: pods that are not ready; see `core.health`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 ENOUGH_FAILURES = 3
 TELLING_BACKEND = "python"
@@ -27,6 +28,11 @@ class Counts:
     executions: float = 0.0
     successes: float = 0.0
     backend_failures: float = 0.0
+
+    @classmethod
+    def of(cls, counted: Mapping[str, float]) -> Self:
+        """Take what is needed of the counters of a version."""
+        return cls(**{name: counted.get(name, 0.0) for name in cls.__slots__})
 
 
 Look = Mapping[tuple[str, str], Counts]

@@ -12,7 +12,7 @@ from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.api.signature import About
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.core.record import Record
+from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
 
 Json = dict[str, Any]
@@ -95,6 +95,23 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """The HTTPRoute of a service, as the cluster holds it.
+
+    Attributes:
+        weights: of its backends, by the name of their Service.
+        seen: whether any Gateway has ever looked at it.
+        accepted: whether every Gateway has taken it over as it is now.
+        trouble: what a Gateway says against it, or None.
+    """
+
+    weights: Mapping[str, int]
+    seen: bool
+    accepted: bool
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything that a decision may depend on.
 
@@ -112,10 +129,12 @@ class World:
         rejections: what the annotations of their ControllerRevisions say of a rejection, by revision.
         fleets: Deployments by revision.
         routed: the revision that the Service's selector names; None if it names none or there is no Service.
-        listed: names of all children by kind.
+        listed: names of all children by kind, of those kinds that the cluster serves.
+        route: the HTTPRoute of the service, or None if there is none.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         answers: what pods have answered to what was asked of them.
+        samples: counters of ready pods by their uid, or None if they were not read.
         dead: uids of pods that call themselves ready and execute nothing any more.
         actions: values of the annotations by which a person asks for something, by action.
         config_maps: the user's ConfigMaps that were read, by name; None for one that does not exist.
@@ -139,9 +158,11 @@ class World:
     fleets: Mapping[str, Fleet]
     routed: str | None
     listed: Mapping[Kind, frozenset[str]]
+    route: Route | None
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
     answers: tuple[Answer, ...]
+    samples: Mapping[str, Sample] | None
     dead: frozenset[str]
     actions: Mapping[str, str]
     config_maps: Mapping[str, Json | None]

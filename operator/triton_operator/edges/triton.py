@@ -25,6 +25,7 @@ _COUNTED = {
     ("nv_inference_request_success", ""): "successes",
     ("nv_inference_request_failure", "BACKEND"): "backend_failures",
 }
+_FAILURE = "nv_inference_request_failure"
 _COUNTER = re.compile(
     r"^(?P<name>nv_inference_(?:exec_count|request_(?:success|failure)))\{(?P<labels>[^\n]*)\}"
     r" (?P<value>[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)$",
@@ -148,8 +149,8 @@ async def serving_counts(
         port: Triton's metrics port.
 
     Returns:
-        For each model and version its executions, successes and backend_failures since Triton began; None when the pod
-        cannot be asked.
+        For each model and version its executions, successes, failures and, of these, backend_failures since Triton
+        began; None when the pod cannot be asked.
     """
     data = await _read(pod_ip, port, "/metrics")
     if data is None:
@@ -157,10 +158,12 @@ async def serving_counts(
     found: dict[tuple[str, str], dict[str, float]] = {}
     for match in _COUNTER.finditer(data.decode(errors="replace")):
         labels = dict(_LABEL.findall(match["labels"]))
-        name = _COUNTED.get((match["name"], labels.get("reason", "")))
-        if name:
-            of = found.setdefault((labels.get("model", ""), labels.get("version", "")), {})
-            of[name] = of.get(name, 0.0) + float(match["value"])
+        reason, value = labels.get("reason", ""), float(match["value"])
+        of = found.setdefault((labels.get("model", ""), labels.get("version", "")), {})
+        if name := _COUNTED.get((match["name"], reason)):
+            of[name] = of.get(name, 0.0) + value
+        if match["name"] == _FAILURE and reason != "CANCELED":  # a client that went away is no failure of the model
+            of["failures"] = of.get("failures", 0.0) + value
     return found
 
 

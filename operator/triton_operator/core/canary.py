@@ -1,0 +1,318 @@
+"""Canary: a new revision gets a growing share of the requests through a Gateway, step by step, while it is judged.
+
+While it is on trial the revision that serves keeps all its pods, so that the way back is instant, and the canary has as
+many beside them as carry its weight at the load of any other pod. Promoted, it takes over pod by pod as in a
+RollingUpdate: no pod that was judged is started again.
+Not for: the weights that follow; those are `core.traffic`'s. The statistics are `core.judge`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from triton_operator.api.rollout import Analysis, Pause, Rollout, Step
+from triton_operator.core import judge
+from triton_operator.core.judge import Counts, Limits, Reading, Verdict
+from triton_operator.core.record import Record, Sample, Trial
+from triton_operator.core.resolution import short_hash
+from triton_operator.core.rollout import NOTHING
+from triton_operator.core.traffic import carried, is_applied, is_split, needed, weights_of
+from triton_operator.core.world import World
+
+FIRST_WEIGHT = 5
+STEP_SECONDS = 60
+INTERVAL_SECONDS = 10
+GUARD = Limits(fail_ratio=2.0, pass_ratio=4.0, material=0.05, floor=0.001, alpha=0.001)
+"""Without `analysis` only what certainly fails one request in twenty, and twice as many as stable, is failed."""
+
+# Why a trial stays where it is until a person acts.
+BY_PERSON = "UserRequested"
+INCONCLUSIVE = "Inconclusive"
+FAILED = "AnalysisFailed"
+
+
+def ladder(rollout: Rollout, *, desired: int, surge: int) -> tuple[Step, ...]:
+    """List the steps of a rollout; promotion follows the last one.
+
+    Args:
+        rollout: what the spec says.
+        desired: pods of the revision that serves, 1 or more.
+        surge: pods that a canary may have beside them, 1 or more.
+
+    Returns:
+        Those of the spec, without a last `setWeight: 100`; or a small weight and then what each pod more carries.
+    """
+    if rollout.steps:
+        return tuple(step for step in rollout.steps if step.set_weight != 100)
+    weights = sorted({min(FIRST_WEIGHT, carried(1, desired)) or 1, *(carried(n, desired) for n in range(1, surge + 1))})
+    pause = Step(pause=Pause(duration_seconds=STEP_SECONDS))
+    return tuple(step for weight in weights if weight for step in (Step(set_weight=weight), pause))
+
+
+def surge_of(rollout: Rollout, *, desired: int, surge: int) -> int:
+    """Say how many pods a canary may have beside those that serve.
+
+    Args:
+        rollout: what the spec says.
+        desired: pods of the revision that serves.
+        surge: what a RollingUpdate may have.
+
+    Returns:
+        As many as the spec says, or else as its steps need.
+    """
+    if rollout.max_surge_gpus is not None or not rollout.steps:
+        return max(1, surge)
+    return max([1, *(needed(w, desired) for step in rollout.steps if (w := step.set_weight) and w < 100)])
+
+
+def unreachable(rollout: Rollout, *, desired: int, gpu_count: int) -> str | None:
+    """Say which step the surge cannot carry and what to do; None if there is none."""
+    if rollout.max_surge_gpus is None or not gpu_count or not desired:
+        return None
+    surge = rollout.max_surge_gpus // gpu_count
+    for number, step in enumerate(rollout.steps or ()):
+        weight = step.set_weight or 0
+        if 0 < weight < 100 and needed(weight, desired) > surge:
+            return (
+                f"spec.rollout.steps[{number}].setWeight {weight} needs {needed(weight, desired)} pods beside the"
+                f" {desired} that serve, and rollout.maxSurgeGPUs has room for {surge}: set it to"
+                f" {needed(weight, desired) * gpu_count}, or the weight to at most {carried(surge, desired)}"
+            )
+    return None
+
+
+def is_judged(world: World, record: Record, target: str) -> bool:
+    """Say whether the target is, or is to be, on trial beside the revision that serves."""
+    stable, trial = record.stable, record.trial
+    if not is_split(world) or record.suspended or record.resuming or stable in (None, target):
+        return False
+    if stable not in world.revisions or stable not in record.serving or target in record.serving:
+        return False
+    if trial and trial.revision == target:
+        return not trial.promoted
+    # Where nothing serves there is nothing to compare with, and nobody to protect.
+    return world.fleets.get(stable or "", NOTHING).ready > 0
+
+
+def conduct(world: World, record: Record, target: str, *, desired: int, surge: int) -> Record:
+    """Lead the trial on: begin it, hear what its requests show, go from step to step, promote.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+        desired: pods wanted in all, 0 or more.
+        surge: pods that the canary may have beside them.
+    """
+    trial = record.trial if record.trial and record.trial.revision == target else None
+    if not is_judged(world, record, target):
+        going_on = trial and trial.promoted and record.stable != target and not record.suspended
+        return replace(record, trial=_heard(world, record, trial, desired=desired) if trial and going_on else None)
+    if target not in record.admitted or not desired:
+        return replace(record, trial=None)
+    steps = ladder(_rollout(world), desired=desired, surge=surge)
+    stands_for = short_hash([step.model_dump(mode="json") for step in steps])
+    trial = trial or Trial(revision=target, steps=stands_for)
+    if trial.steps != stands_for:
+        trial = _moved(trial, steps, stands_for)
+    trial = _heard(world, record, trial, desired=desired)
+    return replace(record, trial=_advanced(world, record, trial, steps, desired=desired))
+
+
+def shares(world: World, record: Record, target: str, *, desired: int, surge: int) -> dict[str, int]:
+    """Share the pods out while the target is on trial.
+
+    Args:
+        world: the world.
+        record: the record.
+        target: the revision to get to.
+        desired: pods of the revision that serves.
+        surge: pods that the target may have beside them.
+
+    Returns:
+        The replicas of every revision that has a Deployment, and of the target.
+    """
+    found = dict.fromkeys({*world.fleets, target}, 0)
+    assert record.stable is not None
+    found[record.stable] = desired
+    steps = ladder(_rollout(world), desired=max(1, desired), surge=surge)
+    trial = record.trial if record.trial and record.trial.revision == target else None
+    at = trial.step if trial else 0
+    # As many as the weight of now needs, or that of the next step.
+    ahead = next((w for step in steps[at:] if (w := step.set_weight)), 0) if trial is None or _sets(steps, at) else 0
+    weight = max(trial.weight if trial else 0, ahead)
+    others = sum(f.pods + f.ending for name, f in world.fleets.items() if name not in (target, record.stable))
+    fleet = world.fleets.get(target, NOTHING)
+    room = max(fleet.wanted, surge - others)
+    found[target] = min(needed(weight, desired), room, surge) if desired and weight else 0
+    return found
+
+
+def limits_of(world: World) -> Limits:
+    """Say by which bounds the canary is judged."""
+    analysis = _rollout(world).analysis
+    if analysis is None:
+        return GUARD
+    errors = analysis.errors
+    return Limits(
+        fail_ratio=errors.fail_ratio,
+        pass_ratio=errors.pass_ratio,
+        material=errors.material_rate,
+        floor=errors.floor_rate,
+        cluster=errors.cluster_factor,
+    )
+
+
+def reading_of(world: World, trial: Trial) -> Reading:
+    """Say what the evidence of a trial amounts to."""
+    return judge.read(trial.evidence, limits_of(world))
+
+
+def failure_of(world: World, record: Record) -> tuple[str, str] | None:
+    """Say why the canary is to be rolled back by what its requests have shown, as reason and message; or None."""
+    trial = record.trial
+    if trial is None or not _rollout(world).auto_rollback or reading_of(world, trial).verdict != Verdict.FAIL:
+        return None
+    return "CanaryFailed", told(trial.evidence.counts)
+
+
+def told(counts: Counts) -> str:
+    """Tell what was counted."""
+    return (
+        f"{counts.canary_bad} of its {counts.canary} requests failed, and {counts.stable_bad} of {counts.stable} of the"
+        " revision that serves beside it"
+    )
+
+
+def is_due(analysis: Analysis | None, trial: Trial | None, now: float) -> bool:
+    """Say whether counters are to be read now."""
+    return trial is not None and trial.serving > 0 and now >= trial.sampled + _interval(analysis)
+
+
+def look_again(world: World, record: Record, *, desired: int) -> float:
+    """Say in how many seconds the trial is to be looked at again, if nothing happens before."""
+    trial = record.trial
+    if trial is None:
+        return STEP_SECONDS
+    pauses = [max(1.0, trial.sampled + _interval(_rollout(world).analysis) - world.now)] if trial.serving else []
+    step = _step(world, record, trial, desired=desired)
+    if step and step.pause and step.pause.duration_seconds and trial.since:
+        pauses.append(max(1.0, trial.since + step.pause.duration_seconds - world.now))
+    return min(pauses, default=float(STEP_SECONDS))
+
+
+def _step(world: World, record: Record, trial: Trial, *, desired: int) -> Step | None:
+    # The surge matters only where the spec has no steps, and then only for how many there are.
+    steps = ladder(_rollout(world), desired=max(1, desired), surge=max(1, -(-desired // 4)))
+    return steps[trial.step] if trial.step < len(steps) else None
+
+
+def promoted(trial: Trial, steps: Sequence[Step], now: float) -> Trial | None:
+    """Go on where a person is waited for.
+
+    Args:
+        trial: the trial.
+        steps: its steps.
+        now: seconds since the epoch.
+
+    Returns:
+        The trial one pause further, or promoted where only a verdict is waited for; None where nothing waits.
+    """
+    free = replace(trial, paused="", serving=now if trial.paused == INCONCLUSIVE else trial.serving)
+    if trial.step >= len(steps) or trial.paused == FAILED:
+        return replace(free, promoted=True)
+    if steps[trial.step].pause:
+        return skipped(free, steps)
+    return free if trial.paused else None
+
+
+def skipped(trial: Trial, steps: Sequence[Step]) -> Trial:
+    """Leave out the step that a trial is at."""
+    return replace(trial, step=min(len(steps), trial.step + 1), since=0.0)
+
+
+def _rollout(world: World) -> Rollout:
+    return world.spec.rollout if world.spec else Rollout()
+
+
+def _interval(analysis: Analysis | None) -> float:
+    return float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
+
+
+def _sets(steps: Sequence[Step], at: int) -> bool:
+    return at < len(steps) and steps[at].set_weight is not None
+
+
+def _moved(trial: Trial, steps: Sequence[Step], stands_for: str) -> Trial:
+    """Find the place in steps that were edited: the last weight that is not above the one of now. Nothing rises."""
+    reached = [i for i, step in enumerate(steps) if step.set_weight and step.set_weight <= trial.weight]
+    step = reached[-1] if reached else 0
+    return replace(trial, steps=stands_for, step=step, since=0.0)
+
+
+def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step], *, desired: int) -> Trial:
+    rollout, reading = _rollout(world), reading_of(world, trial)
+    if reading.verdict == Verdict.FAIL and not trial.paused:
+        # It is rolled back, or stays as it is until a person has looked.
+        return replace(trial, paused=FAILED, weight=0 if rollout.auto_rollback else trial.weight)
+    analysis = rollout.analysis
+    late = analysis is not None and trial.serving > 0 and world.now >= trial.serving + analysis.max_duration_seconds
+    while not trial.paused and trial.step < len(steps):
+        further = _passed(world, record, trial, steps[trial.step], desired=desired)
+        if further.step == trial.step:
+            trial = further
+            break
+        trial = further
+    if trial.paused or trial.step < len(steps):
+        return trial
+    if analysis is None or reading.verdict == Verdict.PASS:
+        return replace(trial, promoted=True)
+    return replace(trial, paused=INCONCLUSIVE) if late else trial
+
+
+def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: int) -> Trial:
+    """Go on to the next step if this one is over."""
+    if step.set_weight is not None:
+        if world.fleets.get(trial.revision, NOTHING).ready < needed(step.set_weight, desired):
+            return trial
+        trial = replace(trial, weight=step.set_weight, serving=trial.serving or world.now)
+        if not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
+            return trial
+        return replace(trial, step=trial.step + 1, since=world.now)
+    assert step.pause is not None
+    trial = replace(trial, since=trial.since or world.now)
+    seconds = step.pause.duration_seconds
+    if seconds is None or world.now < trial.since + seconds:
+        return trial
+    return replace(trial, step=trial.step + 1, since=0.0)
+
+
+def _is_applied(world: World, record: Record, target: str, desired: int) -> bool:
+    return is_applied(world, weights_of(world, record, target, desired=desired, arrived=0))
+
+
+def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:
+    """Add what pods have counted since the last look to the evidence, if the same weights held all the time."""
+    weights = weights_of(world, replace(record, trial=trial), trial.revision, desired=desired, arrived=0)
+    if not trial.promoted and (not is_applied(world, weights) or not weights.get(trial.revision)):
+        return replace(trial, samples={}) if trial.samples else trial
+    if world.samples is None or not is_due(_rollout(world).analysis, trial, world.now):
+        return trial
+    counts = _counted(trial.samples, world.samples, canary=trial.revision, stable=record.stable)
+    evidence = judge.heard(trial.evidence, counts, limits_of(world))
+    return replace(trial, evidence=evidence, samples=dict(world.samples), sampled=world.now)
+
+
+def _counted(before: Mapping[str, Sample], after: Mapping[str, Sample], *, canary: str, stable: str | None) -> Counts:
+    """Count what ended between two looks; of a Triton that was started again, all since then."""
+    found: dict[str, list[int]] = {canary: [0, 0], stable or "": [0, 0]}
+    for uid, now in after.items():
+        then = before.get(uid)
+        if then is None or now.revision not in found:
+            continue
+        if now.requests < then.requests or now.failed < then.failed:
+            then = replace(then, requests=0, failed=0)
+        failed = now.failed - then.failed
+        found[now.revision][0] += max(failed, now.requests - then.requests)
+        found[now.revision][1] += failed
+    (canary_all, canary_bad), (stable_all, stable_bad) = found[canary], found[stable or ""]
+    return Counts(canary=canary_all, stable=stable_all, canary_bad=canary_bad, stable_bad=stable_bad)

@@ -1,0 +1,367 @@
+"""Canaries as users live them: steps, verdicts, people, and the way back."""
+
+from typing import Any
+
+import pytest
+
+from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.record import decode
+
+from .simulator import TICK, Cluster, spec_of
+
+Json = dict[str, Any]
+STEPS: list[Json] = [
+    {"setWeight": 10},
+    {"pause": {"durationSeconds": 60}},
+    {"setWeight": 50},
+    {"pause": {"durationSeconds": 60}},
+    {"setWeight": 100},
+]
+BROKEN = 4
+
+
+def canary(**more: Any) -> Json:
+    return {"strategy": "Canary", "steps": STEPS} | more
+
+
+def begun(version: int = 2, *, replicas: int = 1, rollout: Json | None = None, **more: Any) -> Cluster:
+    """A service whose first version serves, and whose next one has just been asked for."""
+    rollout = rollout or canary()
+    cluster = Cluster(spec_of(1, replicas=replicas, rollout=rollout), broken=frozenset({BROKEN}), **more)
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+    change(cluster, spec_of(version, replicas=replicas, rollout=rollout))
+    return cluster
+
+
+def change(cluster: Cluster, spec: InferenceServiceSpec) -> None:
+    """Ask for something else, and wait until it is known what revision that is."""
+    cluster.change(spec)
+    cluster.run(10, until=lambda c: c.target)
+
+
+def weights(cluster: Cluster, *, ticks: int = 200, until: Any = None) -> list[int]:
+    """The weights that the canary had through the Gateway, without repetition."""
+    target, seen = cluster.target, [0]
+    for _ in range(ticks):
+        cluster.tick()
+        weight = cluster.weights.get(target, 0)
+        if weight != seen[-1]:
+            seen.append(weight)
+        if until and until(cluster):
+            break
+    return seen
+
+
+def act(cluster: Cluster, action: str, name: str | None = None) -> None:
+    cluster.actions[action] = f"{name or cluster.target}/{len(cluster.told)}"
+
+
+def reason(cluster: Cluster) -> str:
+    return str(cluster.condition("Ready")["reason"])
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 8])
+def test_a_healthy_canary_goes_from_step_to_step_and_takes_over(replicas: int) -> None:
+    cluster = begun(replicas=replicas)
+    seen = weights(cluster)
+    assert seen[:3] == [0, 10, 50]
+    assert seen == sorted(seen)
+    assert seen[-1] == 100
+    assert cluster.condition("Ready")["status"] == "True"
+    assert {pod.revision for pod in cluster.pods} == {cluster.target}
+    assert cluster.status["stable"]["version"] == 2
+    assert "rollout" not in cluster.status
+
+
+def test_no_pod_that_was_judged_is_started_again() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 50)
+    judged = {pod.name for pod in cluster.of(cluster.target)}
+    assert len(judged) == 2
+    cluster.settle()
+    assert {pod.name for pod in cluster.pods} >= judged
+
+
+def test_all_pods_that_serve_stay_while_the_canary_is_judged() -> None:
+    cluster = begun(replicas=4)
+    old = {pod.name for pod in cluster.pods}
+    most = 0
+    while cluster.weights.get(cluster.target, 0) <= 50:
+        most = max(most, cluster.weights.get(cluster.target, 0))
+        assert old <= {pod.name for pod in cluster.pods if pod.serves}
+        cluster.tick()
+    assert most == 50
+
+
+def test_a_failing_canary_gets_no_more_requests_and_its_pods_go() -> None:
+    cluster = begun(replicas=2, rollout=canary(analysis={"intervalSeconds": 5}), errors={2: 0.25})
+    bad = cluster.target
+    seen = weights(cluster, until=lambda c: c.status.get("rejected"))
+    assert max(seen) == 10
+    cluster.run(2)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    cluster.run(20)
+    assert not cluster.of(bad)
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+    assert "requests failed" in cluster.status["rejected"]["message"]
+    assert cluster.condition("CanaryFailed")["status"] == "True"
+    assert cluster.condition("Available")["status"] == "True"
+
+
+def test_requests_reach_a_canary_on_its_way_out_until_the_gateway_has_taken_its_weight_away() -> None:
+    cluster = begun(replicas=2, rollout=canary(analysis={"intervalSeconds": 5}), errors={2: 0.25})
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad) == 10)
+    cluster.gateway = False
+    cluster.run(60, until=lambda c: c.status.get("rejected"))
+    cluster.run(20)
+    assert [pod for pod in cluster.of(bad) if pod.serves]
+    cluster.gateway = True
+    cluster.run(20)
+    assert not cluster.of(bad)
+
+
+def test_without_analysis_only_a_canary_that_fails_much_is_rolled_back() -> None:
+    slightly = begun(errors={2: 0.02})
+    assert weights(slightly)[-1] == 100
+    badly = begun(errors={2: 0.5})
+    assert max(weights(badly)) <= 50
+    assert badly.status["rejected"]["reason"] == "CanaryFailed"
+
+
+def test_an_analysis_waits_for_its_verdict_and_promotes_once_it_has_passed() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5}), load=20)
+    cluster.run(200, until=lambda c: "waits for the verdict" in c.condition("Ready")["message"])
+    assert cluster.weights[cluster.target] == 50
+    cluster.load = 2000
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_without_requests_it_pauses_and_never_promotes() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5, "maxDurationSeconds": 300}), load=0)
+    cluster.run(200)
+    assert cluster.weights[cluster.target] == 50
+    assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
+    assert cluster.status["rollout"]["verdict"] == "INCONCLUSIVE"
+    assert cluster.condition("Stalled")["status"] == "False"
+    act(cluster, "resume")
+    cluster.run(3)
+    assert reason(cluster) == "CanaryProgressing"
+    cluster.run(200)
+    assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
+    act(cluster, "promote")
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_without_auto_rollback_a_failing_canary_pauses_until_a_person_decides() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5}, autoRollback=False), errors={2: 0.25})
+    cluster.run(60)
+    assert cluster.weights[cluster.target] == 10
+    assert cluster.condition("CanaryPaused")["reason"] == "AnalysisFailed"
+    bad = cluster.target
+    act(cluster, "abort")
+    cluster.run(30)
+    assert cluster.status["rejected"]["by"] == "Person"
+    assert not cluster.of(bad)
+
+
+def test_a_canary_that_fails_while_it_takes_over_gives_everything_back() -> None:
+    rollout = {"strategy": "Canary", "steps": [{"setWeight": 20}, {"pause": {"durationSeconds": 10}}]}
+    cluster = begun(replicas=4, rollout=rollout)
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad, 0) > 20)
+    cluster.errors = {2: 0.5}
+    cluster.run(60, until=lambda c: c.status.get("rejected"))
+    cluster.run(40)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert cluster.status["stable"]["version"] == 1
+    assert not cluster.of(bad)
+
+
+def test_a_crashing_canary_gets_no_requests() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    for pod in cluster.of(cluster.target):
+        cluster.disturb(pod)
+    cluster.run(3)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert weights(cluster)[-1] == 100
+
+
+def test_a_canary_that_cannot_load_is_rejected_before_it_gets_a_request() -> None:
+    cluster = begun(BROKEN, final=True)
+    bad = cluster.target
+    assert weights(cluster, ticks=40) == [0]
+    assert cluster.status["rejected"]["name"] == bad
+    assert not cluster.of(bad)
+
+
+def test_a_person_pauses_resumes_skips_and_promotes() -> None:
+    steps = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 30}, {"pause": {"durationSeconds": 3600}}]
+    cluster = begun(replicas=4, rollout={"strategy": "Canary", "steps": steps})
+    cluster.run(60)
+    assert cluster.weights[cluster.target] == 10
+    assert cluster.condition("CanaryPaused")["reason"] == "CanaryPauseStep"
+    act(cluster, "pause")
+    act(cluster, "skip-step")
+    cluster.run(20)
+    assert cluster.weights[cluster.target] == 10
+    assert cluster.condition("CanaryPaused")["reason"] == "UserRequested"
+    act(cluster, "resume")
+    cluster.run(20)
+    assert cluster.weights[cluster.target] == 30
+    act(cluster, "promote")
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_a_person_promotes_fully_from_the_first_step() -> None:
+    cluster = begun(replicas=4)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    act(cluster, "promote-full")
+    assert weights(cluster)[-1] == 100
+
+
+def test_a_person_aborts_and_retries() -> None:
+    cluster = begun(replicas=2)
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad) == 50)
+    act(cluster, "abort")
+    cluster.run(30)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert reason(cluster) == "Aborted"
+    assert not cluster.of(bad)
+    act(cluster, "retry", bad)
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_the_spec_of_stable_again_ends_the_trial() -> None:
+    cluster = begun(replicas=2)
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad) == 50)
+    cluster.change(spec_of(1, replicas=2, rollout=canary()))
+    cluster.settle()
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert not cluster.of(bad)
+
+
+def test_a_third_version_begins_anew_once_the_second_has_gone() -> None:
+    cluster = begun(replicas=2)
+    second = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(second) == 50)
+    change(cluster, spec_of(3, replicas=2, rollout=canary()))
+    third = cluster.target
+    while not cluster.weights.get(third):
+        cluster.tick()
+        others = cluster.weights.get(second, 0) + cluster.weights[cluster.status["stable"]["name"]]
+        assert others + cluster.weights.get(third, 0) == 100
+    assert not cluster.weights.get(second)
+    assert cluster.weights[third] == 10
+    assert weights(cluster)[-1] == 100
+    assert {pod.revision for pod in cluster.pods} == {third}
+
+
+def test_steps_edited_in_mid_rollout_never_raise_the_weight_by_themselves() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 50)
+    lower = [{"setWeight": 5}, {"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]
+    cluster.change(spec_of(2, replicas=2, rollout=canary(steps=lower)))
+    cluster.run(20)
+    assert cluster.weights[cluster.target] == 20
+
+
+def test_suspended_and_resumed_in_mid_rollout() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 50)
+    cluster.change(spec_of(2, replicas=2, rollout=canary(), suspend=True))
+    cluster.run(20)
+    assert not cluster.pods
+    cluster.change(spec_of(2, replicas=2, rollout=canary()))
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    assert cluster.status["stable"]["version"] == 1
+    assert weights(cluster)[-1] == 100
+
+
+def test_replicas_and_version_changed_together() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=canary()))
+    cluster.settle()
+    change(cluster, spec_of(2, replicas=5, rollout=canary()))
+    assert weights(cluster)[-1] == 100
+    assert len(cluster.serving()) == 5
+
+
+def test_a_restart_or_a_lost_record_moves_no_traffic_up() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.restart_operator()
+    cluster.run(1)
+    assert cluster.weights[cluster.target] == 10
+    cluster.lose_record()
+    cluster.run(2)
+    assert cluster.weights.get(cluster.target, 0) <= 10
+    assert weights(cluster)[-1] == 100
+
+
+def test_an_unreachable_step_is_refused_before_anything_moves() -> None:
+    rollout = canary(maxSurgeGPUs=1)
+    cluster = Cluster(spec_of(1, replicas=4, rollout={"strategy": "Canary", "maxSurgeGPUs": 1}))
+    cluster.settle()
+    cluster.change(spec_of(2, replicas=4, rollout=rollout))
+    cluster.run(30)
+    accepted = cluster.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "StepUnreachable")
+    assert accepted["message"] == (
+        "spec.rollout.steps[2].setWeight 50 needs 4 pods beside the 4 that serve, and rollout.maxSurgeGPUs has room for"
+        " 1: set it to 4, or the weight to at most 20"
+    )
+    assert cluster.status["stable"]["version"] == 1
+    assert len(cluster.pods) == 4
+
+
+def test_without_steps_the_weights_are_what_pods_carry() -> None:
+    cluster = begun(replicas=4, rollout={"strategy": "Canary"})
+    seen = weights(cluster)
+    assert seen[:3] == [0, 5, 20]
+    assert seen[-1] == 100
+
+
+def test_backends_stay_in_their_slots() -> None:
+    cluster = begun(replicas=2)
+    first = cluster.status["stable"]["name"]
+    cluster.settle()
+    second = cluster.target
+    record = decode(cluster.record or "")
+    assert record
+    assert record.slots.index(second) == 1
+    change(cluster, spec_of(3, replicas=2, rollout=canary()))
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    assert cluster.route
+    names = [backend["name"] for backend in cluster.route["spec"]["rules"][0]["backendRefs"]]
+    assert names == [cluster.target, second]
+    assert first not in names
+
+
+def test_a_version_that_is_named_goes_to_its_revision() -> None:
+    cluster = begun(replicas=2)
+    stable = cluster.status["stable"]["name"]
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    assert cluster.route
+    pinned = {
+        rule["matches"][0]["path"]["value"]: rule["backendRefs"][0]["name"]
+        for rule in cluster.route["spec"]["rules"][2:]
+    }
+    assert pinned == {"/v2/models/resnet50/versions/1": stable, "/v2/models/resnet50/versions/2": cluster.target}
+
+
+def test_what_takes_the_gateway_no_time_takes_the_operator_no_write() -> None:
+    cluster = begun(replicas=2)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.run(3)
+    writes, until = cluster.writes, cluster.now + 6 * TICK
+    while cluster.now < until:
+        cluster.tick()
+    assert cluster.writes - writes <= 6 * TICK / 10 * 2
