@@ -89,9 +89,18 @@ FULL: Json = {
         "strategy": "RollingUpdate",
         "maxSurgeGPUs": 4,
         "minAvailable": 2,
+        "autoRollback": True,
         "allowSignatureChange": True,
         "goldenRequests": {"configMapName": "resnet50-golden"},
         "provisionTimeoutSeconds": 1800,
+    },
+    "routing": {
+        "gateway": {
+            "parentRefs": [{"name": "inference", "namespace": "gateways", "sectionName": "http", "port": 80}],
+            "hostnames": ["models.example.com", "*.example.org"],
+            "headers": [{"name": "x-model", "value": "resnet50"}],
+            "timeoutSeconds": 600,
+        }
     },
     "suspend": True,
     "podDisruptionBudget": {"enabled": False},
@@ -103,8 +112,36 @@ SLICE: Json = FULL | {
     "rollout": {
         "strategy": "BlueGreen",
         "scaleDownDelaySeconds": 600,
+        "autoRollback": True,
         "allowSignatureChange": False,
         "provisionTimeoutSeconds": 1800,
     },
 }
-EVERY = (FULL, SLICE)
+CANARY: Json = FULL | {
+    "rollout": {
+        "strategy": "Canary",
+        "maxSurgeGPUs": 4,
+        "steps": [
+            {"setWeight": 10},
+            {"pause": {"durationSeconds": 60}},
+            {"setWeight": 50},
+            {"pause": {}},
+            {"setWeight": 100},
+        ],
+        "analysis": {
+            "errors": {
+                "failRatioPercent": 150,
+                "passRatioPercent": 250,
+                "materialPermille": 10,
+                "floorPermille": 2,
+                "clusterFactor": 8,
+            },
+            "intervalSeconds": 30,
+            "maxDurationSeconds": 3600,
+        },
+        "autoRollback": False,
+        "allowSignatureChange": False,
+        "provisionTimeoutSeconds": 900,
+    },
+}
+EVERY = (FULL, SLICE, CANARY)

@@ -222,7 +222,24 @@ def _mount_paths(node: Json, where: str) -> Strategy:
 
 _TERMS = "nodeSelectorTerms[].matchExpressions[]"
 _AFFINITY = "spec.runtime.nodeAffinity"
+
+
+def _steps(node: Json, where: str) -> Strategy:
+    pauses = st.fixed_dictionaries(
+        {"pause": st.fixed_dictionaries({}, optional={"durationSeconds": st.integers(1, 60)})}
+    )
+    weights = st.lists(st.integers(1, 100), min_size=1, max_size=4, unique=True).map(sorted)
+
+    def with_pauses(chosen: list[int], pause: Json) -> list[Json]:
+        return [
+            step for weight in chosen for step in ({"setWeight": weight}, pause) if weight < 100 or "setWeight" in step
+        ]
+
+    return st.builds(with_pauses, weights, pauses)
+
+
 _BY_HAND = {
+    "spec.rollout.steps": _steps,
     "spec.model": _models,
     "spec.model.uri": _uris,
     "spec.gpu": _gpus,
@@ -247,16 +264,26 @@ _BY_HAND = {
 
 
 def _consistent(spec: Json) -> Json:
-    """Let mounts name volumes that are there, volumes not take the operator's names, and MPS have the node's memory."""
+    """Let fields fit together: mounts name volumes that are there, a canary has a Gateway, and so on."""
     runtime = spec.get("runtime", {})
     if spec.get("gpu", {}).get("sharing") == "MPS":
         runtime.pop("sharedMemory", None)
     rollout = spec.get("rollout", {})
-    in_turns = rollout.get("strategy", "RollingUpdate") == "RollingUpdate"
-    if spec.get("gpu", {}).get("count") == 0 or not in_turns:
+    strategy = rollout.get("strategy", "RollingUpdate")
+    if strategy == "Canary":
+        spec.setdefault("routing", {})["gateway"] = {"parentRefs": [{"name": "inference"}]}
+    surge, count = rollout.get("maxSurgeGPUs", 0), spec.get("gpu", {}).get("count", 1)
+    if count == 0 or strategy not in ("RollingUpdate", "Canary") or (strategy == "Canary" and surge < count):
         rollout.pop("maxSurgeGPUs", None)
-    if not in_turns:
+    if strategy != "RollingUpdate":
         rollout.pop("minAvailable", None)
+    if strategy != "Canary":
+        for name in ("steps", "analysis", "autoRollback"):
+            rollout.pop(name, None)
+    errors = rollout.get("analysis", {}).get("errors", {})
+    if errors.get("passRatioPercent", 200) <= errors.get("failRatioPercent", 125):
+        errors.pop("passRatioPercent", None)
+        errors.pop("failRatioPercent", None)
     if rollout.get("strategy") != "BlueGreen":
         rollout.pop("scaleDownDelaySeconds", None)
     volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]

@@ -56,6 +56,17 @@ def mount(**values: str) -> Json:
     return {"runtime": {"volumes": [{"name": entry["name"], "emptyDir": {}}], "volumeMounts": [entry]}}
 
 
+GATEWAY: Json = {"routing": {"gateway": {"parentRefs": [{"name": "inference"}]}}}
+
+
+def canary(**values: Any) -> Json:
+    return {"rollout": {"strategy": "Canary"} | values} | GATEWAY
+
+
+def weights(*values: int) -> list[Json]:
+    return [{"setWeight": value} for value in values]
+
+
 def nodes(*requirements: Json) -> list[Json]:
     key = "requiredDuringSchedulingIgnoredDuringExecution"
     return [
@@ -305,17 +316,106 @@ SAMPLES = [
     ),
     Sample(
         "rollout",
-        "rollout.maxSurgeGPUs and rollout.minAvailable are for RollingUpdate",
+        "rollout.minAvailable is for RollingUpdate",
         [
-            {"gpu": {"count": 1}, "rollout": {"strategy": "Recreate", "maxSurgeGPUs": 0}},
             {"rollout": {"strategy": "Recreate", "minAvailable": 0}},
             {"rollout": {"strategy": "BlueGreen", "minAvailable": 1}},
+            {"rollout": {"strategy": "Canary", "minAvailable": 1}} | GATEWAY,
         ],
         [
             {"rollout": {"strategy": "Recreate"}},
             {"rollout": {"strategy": "BlueGreen"}},
             {"rollout": {"strategy": "RollingUpdate", "minAvailable": 0}},
         ],
+    ),
+    Sample(
+        "rollout",
+        "rollout.maxSurgeGPUs is for RollingUpdate and Canary",
+        [
+            {"gpu": {"count": 1}, "rollout": {"strategy": "Recreate", "maxSurgeGPUs": 0}},
+            {"gpu": {"count": 1}, "rollout": {"strategy": "BlueGreen", "maxSurgeGPUs": 2}},
+        ],
+        [{"gpu": {"count": 1}, "rollout": {"strategy": "Canary", "maxSurgeGPUs": 1}} | GATEWAY],
+    ),
+    Sample(
+        "rollout",
+        "rollout.strategy Canary shares out the requests through a Gateway",
+        [{"rollout": {"strategy": "Canary"}}, {"rollout": {"strategy": "Canary"}, "routing": {}}],
+        [{"rollout": {"strategy": "Canary"}} | GATEWAY],
+    ),
+    Sample(
+        "rollout",
+        "with Canary rollout.maxSurgeGPUs must have room for one pod",
+        [
+            {"gpu": {"count": count}, "rollout": {"strategy": "Canary", "maxSurgeGPUs": count - 1}} | GATEWAY
+            for count in (1, 4)
+        ],
+        [{"gpu": {"count": 4}, "rollout": {"strategy": "Canary", "maxSurgeGPUs": 4}} | GATEWAY],
+    ),
+    Sample(
+        "rollout",
+        "rollout.steps, rollout.analysis and rollout.autoRollback are for Canary",
+        [
+            {"rollout": {"steps": [{"setWeight": 10}]}},
+            {"rollout": {"strategy": "BlueGreen", "analysis": {}}},
+            {"rollout": {"strategy": "Recreate", "autoRollback": False}},
+        ],
+        [canary(steps=[{"setWeight": 10}], analysis={}, autoRollback=False), {"rollout": {"autoRollback": True}}],
+    ),
+    Sample(
+        "rollout.steps[0]",
+        "a step is either setWeight or pause",
+        [canary(steps=[step]) for step in ({}, {"setWeight": 1, "pause": {}})],
+        [canary(steps=[step]) for step in ({"setWeight": 1}, {"pause": {}})],
+    ),
+    Sample(
+        "rollout.steps",
+        "weights of steps must rise from step to step",
+        [canary(steps=weights(*each)) for each in ((20, 10), (10, 10), (10, 30, 20))],
+        [canary(steps=weights(*each)) for each in ((10,), (10, 20, 100), (1, 99))],
+    ),
+    Sample(
+        "rollout.steps",
+        "setWeight 100 promotes: nothing may follow it",
+        [canary(steps=[*weights(10, 100), {"pause": {}}])],
+        [canary(steps=[*weights(10), {"pause": {}}, *weights(100)])],
+    ),
+    Sample(
+        "rollout.analysis.errors.passRatioPercent",
+        "passRatioPercent must be above failRatioPercent",
+        [
+            canary(analysis={"errors": errors})
+            for errors in (
+                {"failRatioPercent": 300},
+                {"failRatioPercent": 200, "passRatioPercent": 200},
+                {"passRatioPercent": 110},
+            )
+        ],
+        [
+            canary(analysis={"errors": errors})
+            for errors in ({"failRatioPercent": 300, "passRatioPercent": 350}, {"passRatioPercent": 150})
+        ],
+    ),
+    Sample(
+        "routing.gateway.hostnames[0]",
+        "must be a host name such as",
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": [name]}}}
+            for name in ("A.example.com", "a.example.com:80", "*", "a.*.com", "-a.com", "a b", "a/b", "a..b")
+        ],
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": [name]}}}
+            for name in ("a", "a.example.com", "*.example.com")
+        ],
+    ),
+    Sample(
+        "routing.gateway.headers[0].name",
+        "must be the name of an HTTP header",
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "headers": [{"name": name, "value": "a"}]}}}
+            for name in ("a b", "a:b", "ä", "(a)")
+        ],
+        [{"routing": {"gateway": {"parentRefs": [{"name": "g"}], "headers": [{"name": "X-Model_1", "value": "a"}]}}}],
     ),
     Sample(
         "rollout",

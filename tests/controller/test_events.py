@@ -9,6 +9,7 @@ import pytest
 from triton_operator.api import names
 from triton_operator.api.settings import Watch
 from triton_operator.controller.events import KopfEnded, listen
+from triton_operator.controller.store import KINDS
 from triton_operator.edges.kubernetes import Kube, Object
 
 Event = tuple[str | None, str, str]
@@ -116,6 +117,6 @@ async def test_when_kopf_ends_it_is_told(monkeypatch: pytest.MonkeyPatch, error:
     monkeypatch.setattr(kopf, "operator", operator)
 
     with pytest.raises(KopfEnded) as caught:
-        await asyncio.wait_for(listen(lambda *_: None, watch=Watch()), 60)
+        await asyncio.wait_for(listen(lambda *_: None, watch=Watch(), kinds=KINDS), 60)
 
     assert caught.value.__cause__ is error

@@ -15,10 +15,10 @@ from triton_operator.api.settings import Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of
+from triton_operator.core.canary import is_due
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.canary import is_due
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of

@@ -56,46 +56,57 @@ class Step(ApiModel):
 class Errors(ApiModel):
     """How much more often requests may fail on the canary than on the stable revision beside it."""
 
-    fail_ratio: float = Field(
-        default=1.25,
-        ge=1.0,
-        le=100.0,
-        description="The canary is rolled back once it is certain that it fails more than this many times as often.",
-    )
-    pass_ratio: float = Field(
-        default=2.0,
-        ge=1.01,
-        le=1000.0,
-        description="It is promoted once it is certain that it fails less than this many times as often.",
-    )
-    material_rate: float = Field(
-        default=0.002,
-        ge=0.000001,
-        le=0.5,
-        description="It is not rolled back as long as it may be that no more than this share of its requests fail.",
-    )
-    floor_rate: float = Field(
-        default=0.001,
-        ge=0.000001,
-        le=0.5,
-        description="It is promoted also once it is certain that less than this share of its requests fail.",
-    )
-    cluster_factor: float = Field(
-        default=1.0,
-        ge=1.0,
-        le=1000.0,
+    fail_ratio_percent: int = Field(
+        default=125,
+        ge=100,
+        le=10_000,
         description=(
-            "How many requests fail together: with dynamic batching a failing batch fails all of its requests, and this"
-            " is their usual number."
+            "The canary is rolled back once it is certain that its share of failed requests is above this percentage of"
+            " that of the stable revision."
         ),
+        json_schema_extra={"format": "int32"},
+    )
+    pass_ratio_percent: int = Field(
+        default=200,
+        ge=101,
+        le=100_000,
+        description=(
+            "It passes once it is certain that its share is below this percentage of that of the stable revision."
+        ),
+        json_schema_extra={"format": "int32"},
+    )
+    material_permille: int = Field(
+        default=2,
+        ge=1,
+        le=500,
+        description="It is not rolled back as long as no more than so many of 1,000 of its requests may fail.",
+        json_schema_extra={"format": "int32"},
+    )
+    floor_permille: int = Field(
+        default=1,
+        ge=1,
+        le=500,
+        description="It passes also once it is certain that fewer than so many of 1,000 of its requests fail.",
+        json_schema_extra={"format": "int32"},
+    )
+    cluster_factor: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description=(
+            "How many requests fail together: with dynamic batching a batch that fails takes all of its requests with"
+            " it, and this is their usual number."
+        ),
+        json_schema_extra={"format": "int32"},
     )
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
-                "!has(self.passRatio) || !has(self.failRatio) || self.passRatio > self.failRatio",
-                "passRatio must be above failRatio, or a canary could pass and fail at once",
-                field_path=".passRatio",
+                "(has(self.passRatioPercent) ? self.passRatioPercent : 200) >"
+                " (has(self.failRatioPercent) ? self.failRatioPercent : 125)",
+                "passRatioPercent must be above failRatioPercent, or a canary could pass and fail at once",
+                field_path=".passRatioPercent",
             )
         )
     )

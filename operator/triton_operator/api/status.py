@@ -108,15 +108,6 @@ class RequestCounts(ApiModel):
     failed: int = Field(ge=0, le=MAX_INTEGER, description="Those that failed.", json_schema_extra={"format": "int64"})
 
 
-class EvidenceStatus(ApiModel):
-    """What the requests of a canary have shown, as logarithms of likelihood ratios."""
-
-    harm: float = Field(ge=-1e9, le=1e9, description="Evidence that it fails more often than it may.")
-    fails_at: float = Field(ge=-1e9, le=1e9, description="It is rolled back from here on.")
-    harmless: float = Field(ge=-1e9, le=1e9, description="Evidence that it does not.")
-    passes_at: float = Field(ge=-1e9, le=1e9, description="It may be promoted from here on.")
-
-
 class RolloutStatus(ApiModel):
     """How far a canary is."""
 
@@ -131,7 +122,12 @@ class RolloutStatus(ApiModel):
     verdict: Literal["PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"] = Field(description="What its requests say so far.")
     canary: RequestCounts = Field(description="Requests of the canary that were judged.")
     stable: RequestCounts = Field(description="Requests of the stable revision at the same time.")
-    evidence: EvidenceStatus = Field(description="What the verdict rests on.")
+    towards_fail: int = Field(
+        ge=0, le=100, description="Evidence that it fails more often than it may, in percent of what rolls it back."
+    )
+    towards_pass: int = Field(
+        ge=0, le=100, description="Evidence that it does not, in percent of what a verdict of PASS takes."
+    )
 
 
 class Rejected(ApiModel):

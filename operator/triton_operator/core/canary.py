@@ -154,10 +154,10 @@ def limits_of(world: World) -> Limits:
         return GUARD
     errors = analysis.errors
     return Limits(
-        fail_ratio=errors.fail_ratio,
-        pass_ratio=errors.pass_ratio,
-        material=errors.material_rate,
-        floor=errors.floor_rate,
+        fail_ratio=errors.fail_ratio_percent / 100,
+        pass_ratio=errors.pass_ratio_percent / 100,
+        material=errors.material_permille / 1000,
+        floor=errors.floor_permille / 1000,
         cluster=errors.cluster_factor,
     )
 

@@ -487,6 +487,10 @@ def _weight(s: Situation, revision: str, share: int) -> int:
     return s.weights.get(revision, 0) if traffic.is_split(s.world) and s.ready else share
 
 
+def _percent(part: float, whole: float) -> int:
+    return max(0, min(100, int(100 * part / whole)))
+
+
 def _rollout(s: Situation, trial: Trial) -> Json:
     """Tell of the trial for people, and for tools that plot it."""
     steps, counts, reading = _steps(s), trial.evidence.counts, canary.reading_of(s.world, trial)
@@ -496,12 +500,8 @@ def _rollout(s: Situation, trial: Trial) -> Json:
         "verdict": reading.verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
         "canary": {"requests": counts.canary, "failed": counts.canary_bad},
         "stable": {"requests": counts.stable, "failed": counts.stable_bad},
-        "evidence": {
-            "harm": round(reading.harm, 1),
-            "failsAt": round(reading.fails_at, 1),
-            "harmless": round(reading.harmless, 1),
-            "passesAt": round(reading.passes_at, 1),
-        },
+        "towardsFail": _percent(reading.harm, reading.fails_at),
+        "towardsPass": _percent(reading.harmless, reading.passes_at),
     }
     if trial.serving:
         told["servingSince"] = timestamp(trial.serving)
