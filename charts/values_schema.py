@@ -63,6 +63,9 @@ BOUNDS: dict[str, Json] = {
     "watch.namespaces": {"uniqueItems": True},
     "watch.selector": {"pattern": "^[-A-Za-z0-9_./=!<>(), ]*$"},  # what Kubernetes' selectors are written with
     "gpu.profile": {"additionalProperties": False},  # a value, though values.yaml has it as a map
+    "prometheus.caConfigMap": _or_empty(_NAME),
+    "prometheus.tokenFile": _text(r"^(/[^\s]*)?$", 1024),
+    "prometheus.headers": {"type": "object", "additionalProperties": _text("^[ -~]*$", 4096)},
     "serviceAccount.name": _or_empty(_NAME),
     "serviceAccount.annotations": _ANNOTATIONS,
     "podDisruptionBudget.maxUnavailable": {

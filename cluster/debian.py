@@ -97,6 +97,28 @@ def root_folder(cache: Cache, name: str, packages: tuple[str, ...], *, about_sec
     return target
 
 
+def program_of(cache: Cache, package: str, path: str) -> Path:
+    """A program out of a Debian package, which is not installed; the lock must be held.
+
+    Args:
+        cache: where it is kept.
+        package: the package's name.
+        path: where the program is in it, such as `usr/bin/name`.
+    """
+    folder = cache.folder("packages")
+    target = folder / f"{package}-{key(folder, (), RELEASE, path)}" / Path(path).name
+    if target.exists():
+        return target
+    with step(f"unpacking {package}", about_seconds=10), cache.workshop() as workshop:
+        run(["apt-get", "update"], environment={"DEBIAN_FRONTEND": "noninteractive"})
+        run(["apt-get", "download", "-o", "APT::Sandbox::User=root", package], cwd=workshop)
+        (archive,) = workshop.glob("*.deb")
+        run(["dpkg-deb", "--extract", archive, workshop / "root"])
+        with cache.published(target) as making:
+            shutil.copy2(workshop / "root" / path, making)
+    return target
+
+
 def _empty(folder: Path) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)

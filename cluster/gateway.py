@@ -135,7 +135,11 @@ def _gateway(envoy: str) -> list[Json]:
             "apiVersion": f"{group}/v1alpha1",
             "kind": "EnvoyProxy",
             "metadata": {"name": NAME, "namespace": NAMESPACE},
-            "spec": {"provider": {"type": "Kubernetes", "kubernetes": kubernetes}},
+            "spec": {
+                "provider": {"type": "Kubernetes", "kubernetes": kubernetes},
+                # Without it nobody sees which gRPC calls on an HTTPRoute have failed.
+                "telemetry": {"metrics": {"enableGRPCStats": True}},
+            },
         },
         {
             "apiVersion": api,

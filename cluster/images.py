@@ -25,6 +25,7 @@ OUR_REPOSITORIES = (
     *(f"localhost/triton-{name}" for name in ("operator", "operator-base", "operator-node", "cpu")),
     "localhost/envoy",
     "localhost/envoy-gateway",
+    "localhost/prometheus",
     S3_REPOSITORY,
 )
 OPERATOR_INPUTS = (

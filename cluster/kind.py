@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from cluster import debian, diagnosis, gateway, gpus, images, kind_config, node_image, readiness, tools
+from cluster import debian, diagnosis, gateway, gpus, images, kind_config, node_image, prometheus, readiness, tools
 from cluster.audit import Request, requests
 from cluster.cache import Cache, key
 from cluster.engine import Engine, podman_settings_of_this_machine
@@ -283,20 +283,25 @@ class KindCluster:
             triton=images.build_triton_image(self.engine, base),
         )
         control, envoy = gateway.build_images(self.cache, self.engine, base)
+        monitor = prometheus.build_image(self.cache, self.engine, base)
         wanted = [(image.by_content, image.stable) for image in (built.operator, built.triton)]
-        self._load_missing([*wanted, *((name,) for name in (control, envoy, *extra))])
-        self._install_gateway(control, envoy)
+        self._load_missing([*wanted, *((name,) for name in (control, envoy, monitor, *extra))])
+        with self._once("gateway", control, envoy, inspect.getsource(gateway)) as is_due:
+            if is_due:
+                gateway.install(self.cache, self.kubectl, self._helm, control=control, envoy=envoy)
+        with self._once("prometheus", monitor, inspect.getsource(prometheus)) as is_due:
+            if is_due:
+                prometheus.install(self.kubectl, image=monitor)
         return built
 
-    def _install_gateway(self, control: str, envoy: str) -> None:
-        marker, recipe = (
-            self.folder / "gateway",
-            f"{control} {envoy} {key(self.folder, [], inspect.getsource(gateway))}",
-        )
-        if marker.exists() and marker.read_text() == recipe:
-            return
-        gateway.install(self.cache, self.kubectl, self._helm, control=control, envoy=envoy)
-        marker.write_text(recipe)
+    @contextmanager
+    def _once(self, name: str, *recipe: str) -> Iterator[bool]:
+        """Say whether something is to be installed; once the block has ended well, this cluster has it."""
+        marker, wanted = self.folder / name, key(self.folder, (), *recipe)
+        is_due = not marker.exists() or marker.read_text() != wanted
+        yield is_due
+        if is_due:
+            marker.write_text(wanted)
 
     def _helm(self, *words: str | Path) -> str:
         return run([self.tools / "helm", *words], environment=self.environment(), timeout_seconds=240)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from benchmarks.load import manifests
+from cluster import prometheus
 from cluster.processes import CommandFailed, run
 from cluster.provider import Cluster
 from demo.__main__ import image_values
@@ -67,7 +68,7 @@ output [ {{ name: "Y", data_type: TYPE_FP32, dims: [ {size} ] }} ]
 
 def chart_values(operator: str, triton: str) -> list[str]:
     """Values of the chart for the tests: our images, and fast hand-over."""
-    return [*image_values(operator, triton), "--set", "log.level=debug"]
+    return [*image_values(operator, triton), "--set", "log.level=debug", "--set", f"prometheus.url={prometheus.URL}"]
 
 
 def helm(cluster: Cluster, *words: str | Path) -> str:

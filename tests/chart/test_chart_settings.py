@@ -46,6 +46,19 @@ SECTIONS: dict[str, st.SearchStrategy[Any]] = {
             ),
         },
     ),
+    "prometheus": st.fixed_dictionaries(
+        {},
+        optional={
+            "url": st.sampled_from(["", "http://prometheus:9090", "https://thanos.example.com/prefix"]),
+            "caConfigMap": st.sampled_from(["", "ca"]),
+            "tokenFile": st.sampled_from(["", "/var/run/secrets/kubernetes.io/serviceaccount/token"]),
+            "headers": st.dictionaries(
+                st.just("X-Scope-OrgID"),
+                st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10),
+                max_size=1,
+            ),
+        },
+    ),
     "workers": st.integers(1, 64),
     "resyncSeconds": st.integers(30, 86400),
     "image": st.fixed_dictionaries({"pullPolicy": st.sampled_from(["Always", "IfNotPresent", "Never"])}),
@@ -70,7 +83,7 @@ def test_the_defaults_are_those_of_the_operator(render: Render) -> None:
 def test_every_setting_is_written_so_that_none_depends_on_the_operators_defaults(render: Render) -> None:
     found = render().settings
     assert found.keys() == written(Settings)
-    for name in ("watch", "leaderElection", "log", "gpu"):
+    for name in ("watch", "leaderElection", "log", "gpu", "prometheus"):
         assert found[name].keys() == written(type(getattr(Settings(prepareImage="any"), name)))
 
 
@@ -87,6 +100,10 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
     assert {name: getattr(read.log, name) for name in log} == log
     gpu = VALUES["gpu"] | values.get("gpu", {})
     assert read.gpu.model_dump(mode="json", exclude_unset=True) == gpu
+    prometheus = VALUES["prometheus"] | values.get("prometheus", {})
+    assert (read.prometheus.url, read.prometheus.headers) == (prometheus["url"], prometheus["headers"])
+    assert (read.prometheus.tokenFile or "") == prometheus["tokenFile"]
+    assert bool(read.prometheus.caFile) == bool(prometheus["caConfigMap"])
     assert read.workers == values.get("workers", VALUES["workers"])
     assert read.resyncSeconds == values.get("resyncSeconds", VALUES["resyncSeconds"])
     secrets = values.get("prepare", VALUES["prepare"])["imagePullSecrets"]
@@ -102,6 +119,7 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
         pytest.param(("watch", "namespaces"), ["-a"], id="namespace"),
         pytest.param(("log", "format"), "xml", id="format"),
         pytest.param(("gpu", "provider"), "azure", id="provider"),
+        pytest.param(("prometheus", "url"), "prometheus:9090", id="no scheme"),
         pytest.param(("gpu", "profile", "memoryLabel"), "a b", id="label"),
         pytest.param(("gpu", "profile", "gpuLabel"), "a", id="misspelt in the profile"),
         pytest.param(("gpu", "profile", "migValue"), "1g.10gb", id="a value for every slice"),

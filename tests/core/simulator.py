@@ -22,7 +22,7 @@ from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
-from triton_operator.core.world import Announcement, Answer, Fleet, Plan, Question, World
+from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
 from triton_operator.resources.sources import ORDER
@@ -137,6 +137,8 @@ class Cluster:
     """Whether the Gateway takes over what is written."""
     load: int = 200
     """Requests through the Gateway in a tick."""
+    blind: bool = False
+    """Whether nobody tells what was counted."""
     errors: dict[int, float] = field(default_factory=dict)
     """By version, the share of requests that fail."""
     answers: list[Answer] = field(default_factory=list)
@@ -302,7 +304,7 @@ class Cluster:
             pods=pods,
             endpoints=endpoints,
             answers=tuple(self.answers),
-            samples=self._samples(record),
+            measured=self._measured(record),
             dead=frozenset(),
             actions=self.actions,
             config_maps={name: self.config_maps.get(name) for name in asked.config_maps | golden},
@@ -412,13 +414,15 @@ class Cluster:
             self.status = json.loads(json.dumps(plan.status))
         self.told += plan.announcements
 
-    def _samples(self, record: Record | None) -> dict[str, Sample] | None:
+    def _measured(self, record: Record | None) -> Measured | None:
         trial = record.trial if record else None
         if record is None or trial is None or not is_due(self.spec.rollout.analysis, trial, self.now):
             return None
         concerned = (record.stable, trial.revision)
+        if self.blind:
+            return Measured(samples=None, trouble="it does not answer")
         found = [pod for pod in self.pods if pod.serves and pod.revision in concerned]
-        return {pod.name: Sample(pod.revision, pod.requests, pod.failed) for pod in found}
+        return Measured({pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now) for pod in found})
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]

@@ -31,6 +31,11 @@ log:
 gpu:
   provider: {{ .Values.gpu.provider | toJson }}
   profile: {{ .Values.gpu.profile | toJson }}
+prometheus:
+  url: {{ .Values.prometheus.url | toJson }}
+  caFile: {{ ternary "/etc/prometheus-ca/ca.crt" nil (ne .Values.prometheus.caConfigMap "") | toJson }}
+  tokenFile: {{ ternary .Values.prometheus.tokenFile nil (ne .Values.prometheus.tokenFile "") | toJson }}
+  headers: {{ .Values.prometheus.headers | toJson }}
 workers: {{ int .Values.workers }}
 resyncSeconds: {{ int .Values.resyncSeconds }}
 port: 8080

@@ -62,6 +62,24 @@ class Log(StrictModel):
     )
 
 
+class Prometheus(StrictModel):
+    """The Prometheus, or what speaks its API, that knows the counters of the Gateways' proxies."""
+
+    url: Annotated[str, Field(max_length=2048, pattern=r"^(https?://[^\s]+)?$")] = Field(
+        default="",
+        description="Its address. Empty: canaries are judged by Triton's own counters, which do not see every failure.",
+    )
+    caFile: str | None = Field(
+        default=None, description="File with the certificates that its own is signed by. None: those of the image."
+    )
+    tokenFile: str | None = Field(
+        default=None, description="File with a bearer token, read anew for each question; it may be rotated."
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Further headers of each question, such as X-Scope-OrgID."
+    )
+
+
 class Settings(StrictModel):
     """Everything an administrator decides for all services."""
 
@@ -83,6 +101,7 @@ class Settings(StrictModel):
     leaderElection: LeaderElection = LeaderElection()
     log: Log = Log()
     gpu: GpuSettings = GpuSettings()
+    prometheus: Prometheus = Prometheus()
     workers: Whole = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
     resyncSeconds: Whole = Field(
         default=600, ge=30, le=86400, description="Every object is listed and looked at again after this time, ± 10 %."

@@ -25,6 +25,7 @@ _LIBRARIES = {
     "asyncio": logging.WARNING,
     "aiohttp": logging.WARNING,
     "kubernetes": logging.WARNING,
+    "urllib3": logging.WARNING,
 }
 
 

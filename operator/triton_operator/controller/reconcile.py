@@ -15,6 +15,7 @@ from triton_operator.api.settings import Settings
 from triton_operator.controller import logs
 from triton_operator.controller.checks import Checker
 from triton_operator.controller.children import Observer, Waits, Writer, refused
+from triton_operator.controller.meter import Meter
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
 from triton_operator.controller.vitals import Vitals
@@ -68,6 +69,7 @@ class Reconciler:
         self._settings = settings
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
+        self._meter = Meter(settings)
         self._checker = Checker(wake)
         self._vitals = Vitals(kube, store, settings.watch, wake)
         self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
@@ -98,6 +100,7 @@ class Reconciler:
             self._store,
             self._settings,
             self._words,
+            self._meter,
             service,
             dead=self._vitals.dead(key),
             now=self._clock(),
@@ -126,6 +129,7 @@ class Reconciler:
         self._look_out.cancel()
         await asyncio.wait({self._look_out})
         await self._checker.close()
+        self._meter.close()
 
     async def _carry_out(self, world: World, plan: Plan) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
         """Do what is planned; tell what only the user can mend, and whose end is waited for."""

@@ -3,7 +3,6 @@
 Not for: decisions, nor writing anything.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,26 +13,33 @@ from pydantic import ValidationError
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.controller.meter import Meter
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
-from triton_operator.core import health
 from triton_operator.core.actions import ACTS
 from triton_operator.core.canary import is_due
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import KEY, Record, Sample, decode
+from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube
-from triton_operator.edges.triton import serving_counts
 from triton_operator.resources.children import record_name
 
 Json = dict[str, Any]
 
 
 async def gather(
-    kube: Kube, store: Store, settings: Settings, words: Words, service: Json, *, dead: frozenset[str], now: float
+    kube: Kube,
+    store: Store,
+    settings: Settings,
+    words: Words,
+    meter: Meter,
+    service: Json,
+    *,
+    dead: frozenset[str],
+    now: float,
 ) -> World:
     """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
 
@@ -42,6 +48,7 @@ async def gather(
         store: what the watches have shown.
         settings: the operator's settings.
         words: reads what the pods' status leaves out.
+        meter: reads the counters of both revisions of a trial.
         service: the InferenceService.
         dead: uids of its pods that execute nothing any more.
         now: seconds since the epoch.
@@ -80,6 +87,9 @@ async def gather(
         if asked.resolvers:
             selector = f"{names.LABEL_RESOLVES}={name}"
             resolvers = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
+    measured = None
+    if spec and record and is_due(spec.rollout.analysis, record.trial, now):
+        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now)
     return World(
         name=name,
         namespace=namespace,
@@ -99,7 +109,7 @@ async def gather(
         pods=pods,
         endpoints=endpoints,
         answers=(),
-        samples=await _samples(spec, record, revisions, pods or (), now=now),
+        measured=measured,
         dead=dead,
         actions=_actions(metadata.get("annotations") or {}),
         config_maps=config_maps,
@@ -230,37 +240,6 @@ def route_of(body: Json) -> Route:
     whole = len(parents) >= len(body["spec"].get("parentRefs") or ()) and len(current) == 2 * len(parents)
     trouble = f"{against[0]['reason']}: {against[0].get('message', '')}"[:1024] if against else None
     return Route(weights, seen=bool(said), accepted=bool(said) and whole and not against, trouble=trouble)
-
-
-async def _samples(
-    spec: InferenceServiceSpec | None,
-    record: Record | None,
-    revisions: Mapping[str, Revision],
-    pods: Iterable[Json],
-    *,
-    now: float,
-) -> dict[str, Sample] | None:
-    """Read the counters of the two revisions of a trial, when that is due; what does not answer is left out."""
-    trial = record.trial if record else None
-    if spec is None or record is None or trial is None or not is_due(spec.rollout.analysis, trial, now):
-        return None
-    concerned = {name: revisions[name] for name in (record.stable or "", trial.revision) if name in revisions}
-    asked = [
-        (pod["metadata"]["uid"], revision, pod["status"]["podIP"])
-        for pod in pods
-        if (revision := concerned.get(pod["metadata"]["labels"].get(names.LABEL_REVISION, ""))) and health.is_ready(pod)
-    ]
-
-    async def read(revision: Revision, address: str) -> Sample | None:
-        counts = await serving_counts(address)
-        of = (counts or {}).get((revision.model, str(revision.version)))
-        if of is None:
-            return None
-        failed = int(of.get("failures", 0))
-        return Sample(revision.name, int(of.get("successes", 0)) + failed, failed)
-
-    found = await asyncio.gather(*(read(revision, address) for _, revision, address in asked))
-    return {uid: sample for (uid, _, _), sample in zip(asked, found, strict=True) if sample}
 
 
 def _routed(services: Iterable[Json], service: str) -> str | None:

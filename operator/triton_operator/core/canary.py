@@ -21,6 +21,7 @@ from triton_operator.core.world import World
 FIRST_WEIGHT = 5
 STEP_SECONDS = 60
 INTERVAL_SECONDS = 10
+FIRST_SECONDS = 5
 GUARD = Limits(fail_ratio=2.0, pass_ratio=4.0, material=0.05, floor=0.001, alpha=0.001)
 """Without `analysis` only what certainly fails one request in twenty, and twice as many as stable, is failed."""
 
@@ -185,7 +186,7 @@ def told(counts: Counts) -> str:
 
 def is_due(analysis: Analysis | None, trial: Trial | None, now: float) -> bool:
     """Say whether counters are to be read now."""
-    return trial is not None and trial.serving > 0 and now >= trial.sampled + _interval(analysis)
+    return trial is not None and trial.level > 0 and now >= _next(analysis, trial)
 
 
 def look_again(world: World, record: Record, *, desired: int) -> float:
@@ -193,7 +194,7 @@ def look_again(world: World, record: Record, *, desired: int) -> float:
     trial = record.trial
     if trial is None:
         return STEP_SECONDS
-    pauses = [max(1.0, trial.sampled + _interval(_rollout(world).analysis) - world.now)] if trial.serving else []
+    pauses = [max(1.0, _next(_rollout(world).analysis, trial) - world.now)] if trial.level else []
     step = _step(world, record, trial, desired=desired)
     if step and step.pause and step.pause.duration_seconds and trial.since:
         pauses.append(max(1.0, trial.since + step.pause.duration_seconds - world.now))
@@ -236,6 +237,12 @@ def _rollout(world: World) -> Rollout:
 
 def _interval(analysis: Analysis | None) -> float:
     return float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
+
+
+def _next(analysis: Analysis | None, trial: Trial) -> float:
+    """Say when counters are to be read next; sooner as long as there is nothing to compare them with."""
+    interval = _interval(analysis)
+    return trial.sampled + (interval if trial.samples else min(interval, FIRST_SECONDS))
 
 
 def _sets(steps: Sequence[Step], at: int) -> bool:
@@ -291,23 +298,32 @@ def _is_applied(world: World, record: Record, target: str, desired: int) -> bool
 
 
 def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:
-    """Add what pods have counted since the last look to the evidence, if the same weights held all the time."""
+    """Add what was counted since the last look to the evidence, as long as the same weights hold."""
     weights = weights_of(world, replace(record, trial=trial), trial.revision, desired=desired, arrived=0)
-    if not trial.promoted and (not is_applied(world, weights) or not weights.get(trial.revision)):
-        return replace(trial, samples={}) if trial.samples else trial
-    if world.samples is None or not is_due(_rollout(world).analysis, trial, world.now):
+    is_level = trial.promoted or (is_applied(world, weights) and bool(weights.get(trial.revision)))
+    if not is_level:
+        return replace(trial, samples={}, level=0.0) if trial.samples or trial.level else trial
+    if not trial.level:
+        return replace(trial, samples={}, level=world.now)
+    measured = world.measured
+    if measured is None or not is_due(_rollout(world).analysis, trial, world.now):
         return trial
-    counts = _counted(trial.samples, world.samples, canary=trial.revision, stable=record.stable)
+    trial = replace(trial, sampled=world.now, trouble=measured.trouble or "")
+    if measured.samples is None:
+        return trial
+    # What was counted before the weights were taken over is of another mixture.
+    samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
+    counts = _counted(trial.samples, samples, canary=trial.revision, stable=record.stable)
     evidence = judge.heard(trial.evidence, counts, limits_of(world))
-    return replace(trial, evidence=evidence, samples=dict(world.samples), sampled=world.now)
+    return replace(trial, evidence=evidence, samples=dict(trial.samples) | samples, heard=world.now)
 
 
 def _counted(before: Mapping[str, Sample], after: Mapping[str, Sample], *, canary: str, stable: str | None) -> Counts:
-    """Count what ended between two looks; of a Triton that was started again, all since then."""
+    """Count what ended between two looks; of a program that was started again, all since then."""
     found: dict[str, list[int]] = {canary: [0, 0], stable or "": [0, 0]}
-    for uid, now in after.items():
-        then = before.get(uid)
-        if then is None or now.revision not in found:
+    for place, now in after.items():
+        then = before.get(place)
+        if then is None or then.revision != now.revision or now.revision not in found:
             continue
         if now.requests < then.requests or now.failed < then.failed:
             then = replace(then, requests=0, failed=0)

@@ -195,6 +195,9 @@ def _trial(s: Situation) -> str:
     assert trial is not None
     name, counts = s.target.name, trial.evidence.counts
     shown = f"; {canary.told(counts)}" if counts.canary else ""
+    if trial.trouble:
+        since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
+        shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
     at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
     if trial.paused == canary.FAILED:
         return (
@@ -209,7 +212,8 @@ def _trial(s: Situation) -> str:
     if not is_routed(s):
         return f"{at}; {_unrouted(s)}"
     if trial.step >= len(steps):
-        return f"{at}; waits for the verdict{shown}"
+        towards = canary.reading_of(s.world, trial)
+        return f"{at}; waits for the verdict, {_percent(towards.harmless, towards.passes_at)} % of it is there{shown}"
     pause = steps[trial.step].pause
     if pause and pause.duration_seconds is None:
         return f"{at} until a person promotes it{shown}"

@@ -79,17 +79,19 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counters of one pod when they were read last.
+    """Counters of one pod, or of one backend of a proxy, when they were read last.
 
     Attributes:
-        revision: its revision.
-        requests: requests that ended since its Triton began.
+        revision: whose requests were counted.
+        requests: requests that ended since the program that counts them began.
         failed: those of them that failed.
+        at: when they were counted, in seconds since the epoch.
     """
 
     revision: str
     requests: int
     failed: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,11 @@ class Trial:
         paused: why it stays where it is until a person acts, one word; "" where it does not.
         promoted: whether it takes over, pod by pod.
         evidence: what its requests have shown, beside those of stable.
-        samples: by uid of the pod, the counters read last; empty where the next look begins anew.
-        sampled: when that was; 0 before.
+        samples: by whose they are, the counters read last; empty where the next look begins anew.
+        sampled: when they were asked for last; 0 before.
+        heard: when there was an answer last; 0 before.
+        trouble: what was amiss with it; "" for nothing.
+        level: since when the weights have been those of now; 0 while they are not taken over.
     """
 
     revision: str
@@ -121,6 +126,9 @@ class Trial:
     evidence: Evidence = field(default_factory=Evidence)
     samples: Mapping[str, Sample] = field(default_factory=dict)
     sampled: float = 0.0
+    heard: float = 0.0
+    trouble: str = ""
+    level: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +318,15 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         promoted=bool(value["promoted"]),
         evidence=_evidence(value["evidence"]),
         samples={
-            str(uid): Sample(str(sample["revision"]), int(sample["requests"]), int(sample["failed"]))
-            for uid, sample in value["samples"].items()
+            str(place): Sample(
+                str(sample["revision"]), int(sample["requests"]), int(sample["failed"]), _time(sample["at"])
+            )
+            for place, sample in value["samples"].items()
         },
         sampled=_time(value["sampled"]),
+        heard=_time(value["heard"]),
+        trouble=str(value["trouble"]),
+        level=_time(value["level"]),
     )
 
 

@@ -112,6 +112,19 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What was counted of the requests of a trial.
+
+    Attributes:
+        samples: counters by whose they are, a pod or a proxy and its backend; None if they could not be read.
+        trouble: what is amiss, or None.
+    """
+
+    samples: Mapping[str, Sample] | None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything that a decision may depend on.
 
@@ -134,7 +147,7 @@ class World:
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         answers: what pods have answered to what was asked of them.
-        samples: counters of ready pods by their uid, or None if they were not read.
+        measured: counters of both revisions of a trial, or None if they were not read.
         dead: uids of pods that call themselves ready and execute nothing any more.
         actions: values of the annotations by which a person asks for something, by action.
         config_maps: the user's ConfigMaps that were read, by name; None for one that does not exist.
@@ -162,7 +175,7 @@ class World:
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
     answers: tuple[Answer, ...]
-    samples: Mapping[str, Sample] | None
+    measured: Measured | None
     dead: frozenset[str]
     actions: Mapping[str, str]
     config_maps: Mapping[str, Json | None]

@@ -1,0 +1,112 @@
+"""Reading the counters of both revisions of a trial, when that is due: at the Gateway, or else at Triton itself.
+
+Nothing of it must be remembered: counters add up, and what was read last is in the record.
+Not for: what follows from them; that is `core.canary`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from triton_operator.api import names
+from triton_operator.api.settings import Settings
+from triton_operator.core import health
+from triton_operator.core.record import Record, Sample
+from triton_operator.core.revision import Revision
+from triton_operator.core.world import Measured
+from triton_operator.edges import envoy
+from triton_operator.edges.prometheus import Prometheus, Unmeasured
+from triton_operator.edges.triton import serving_counts
+
+Json = dict[str, Any]
+
+
+class Meter:
+    """Reads counters."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make a meter.
+
+        Args:
+            settings: where Prometheus is, if anywhere.
+        """
+        self._source: Prometheus | None = None
+        if settings.prometheus.url:
+            self._source = Prometheus(settings.prometheus)
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        if self._source:
+            self._source.close()
+
+    async def read(
+        self,
+        namespace: str,
+        service: str,
+        record: Record,
+        revisions: Mapping[str, Revision],
+        pods: Iterable[Json],
+        *,
+        now: float,
+    ) -> Measured:
+        """Read the counters of the two revisions of a trial.
+
+        Args:
+            namespace: the namespace of the service.
+            service: its name.
+            record: with a trial.
+            revisions: by name.
+            pods: the pods of the service.
+            now: seconds since the epoch.
+
+        Returns:
+            What could be read.
+        """
+        if self._source:
+            return await self._at_gateway(self._source, namespace, service, record)
+        concerned = {record.stable, record.trial.revision if record.trial else None}
+        return await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
+
+    async def _at_gateway(self, source: Prometheus, namespace: str, service: str, record: Record) -> Measured:
+        try:
+            reading = envoy.read(await source.series(envoy.query(namespace, service)))
+        except Unmeasured as error:
+            return Measured(samples=None, trouble=str(error))
+        samples = {
+            f"{counted.proxy}/{counted.backend}": Sample(revision, counted.requests, counted.failed, counted.at)
+            for counted in reading.counted
+            if (revision := record.slots[counted.backend] if counted.backend < len(record.slots) else "")
+        }
+        trouble = None
+        if not reading.counted:
+            trouble = (
+                f"Prometheus has no counters of the route {namespace}/{service}: does it scrape the Gateway's proxies?"
+            )
+        elif reading.grpc_unseen:
+            trouble = (
+                "GrpcStatusUnseen: failed gRPC calls are not counted; set telemetry.metrics.enableGRPCStats in the"
+                " EnvoyProxy"
+            )
+        return Measured(samples, trouble)
+
+
+async def _at_triton(revisions: Mapping[str, Revision], pods: Iterable[Json], *, now: float) -> Measured:
+    asked = [
+        (pod["metadata"]["uid"], revision, pod["status"]["podIP"])
+        for pod in pods
+        if (revision := revisions.get(pod["metadata"]["labels"].get(names.LABEL_REVISION, ""))) and health.is_ready(pod)
+    ]
+
+    async def read(revision: Revision, address: str) -> Sample | None:
+        counts = await serving_counts(address)
+        of = (counts or {}).get((revision.model, str(revision.version)))
+        if of is None:
+            return None
+        failed = int(of.get("failures", 0))
+        return Sample(revision.name, int(of.get("successes", 0)) + failed, failed, now)
+
+    found = await asyncio.gather(*(read(revision, address) for _, revision, address in asked))
+    samples = {uid: sample for (uid, _, _), sample in zip(asked, found, strict=True) if sample}
+    silent = len(asked) - len(samples)
+    trouble = f"{silent} of {len(asked)} pods did not tell what they have counted" if silent else None
+    return Measured(samples if samples else None, trouble)
