@@ -96,6 +96,10 @@ bench: $(READY)  ## Measure the operator with SERVICES (1000); prints what to co
 bench-fetch: $(READY)  ## Measure how fast models are fetched from an S3 server; for docs/benchmarks.md, too
 	@$(BIN)/python -m benchmarks.fetch
 
+.PHONY: bench-judge
+bench-judge: $(READY)  ## Measure how often the judge of canaries errs; for docs/benchmarks.md, too
+	@$(BIN)/python -m benchmarks.judge
+
 .PHONY: crds
 crds: $(READY)  ## Generate the CRD and what the chart has of it
 	@$(BIN)/python -m triton_operator.api.crd $(CRD)

@@ -23,7 +23,16 @@ STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
 class Diary:
     """A load on a service and what was done meanwhile."""
 
-    def __init__(self, namespace: Namespace, service: str, image: str, rates: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        service: str,
+        image: str,
+        rates: Mapping[str, float],
+        *,
+        host: str | None = None,
+        via: str | None = None,
+    ) -> None:
         """Start the load and wait until it is answered.
 
         Args:
@@ -31,14 +40,17 @@ class Diary:
             service: its name.
             image: of the load's pod.
             rates: requests per second by kind of client, see `benchmarks.load`.
+            host: the host name that a Gateway knows the service by; None: straight to the service.
+            via: address and port of that Gateway.
         """
         self.phases: list[Phase] = []
         self._namespace = namespace
         self._kills: list[tuple[float, str]] = []
         self._killed: set[str] = set()
         self._log: set[tuple[float, str]] = set()  # of the operator: a killed container's is gone after the next one
-        host = f"{service}.{namespace.name}.svc.cluster.local"
+        host = host or f"{service}.{namespace.name}.svc.cluster.local"
         clients = [word for kind, rate in rates.items() for word in ("--client", f"{kind}={rate}")]
+        clients += ["--via", via] if via else []
         namespace.apply(manifests.program(), manifests.pod(LOAD, image, ["python", "-m", "load", host, *clients]))
         namespace.kubectl("wait", f"pod/{LOAD}", "--for=condition=Ready", "--timeout=60s")
         self.answered(rates, count=1)

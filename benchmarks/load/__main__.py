@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m load", description=__doc__)
     parser.add_argument("host", help="name of the service; KIND grpc-balancing asks its headless twin")
     parser.add_argument("--model", default="adder", help="with an input X and an output Y of one FP32 (%(default)s)")
+    parser.add_argument("--via", metavar="ADDRESS:PORT", help="of a Gateway that knows the service by the host name")
     parser.add_argument(
         "--client", action="append", type=_client, required=True, metavar="KIND=RATE", dest="clients",
         help=f"{', '.join(KINDS)}; requests per second",
@@ -41,7 +42,10 @@ def _client(text: str) -> tuple[str, float]:
 async def _run(options: argparse.Namespace) -> None:
     rates = dict(options.clients)
     clients = {
-        kind: [KINDS[kind](_host(options.host, kind), options.model) for _ in range(options.connections)]
+        kind: [
+            KINDS[kind](options.host if options.via else _host(options.host, kind), options.model, options.via)
+            for _ in range(options.connections)
+        ]
         for kind in rates
     }
     generator = Generator(_print, most_in_flight=options.in_flight, timeout_seconds=options.timeout)

@@ -79,9 +79,16 @@ class HttpClient:
 
     reopens = False
 
-    def __init__(self, host: str, model: str) -> None:
-        """Prepare; the first request connects."""
-        self._url = f"http://{host}:{HTTP_PORT}/v2/models/{model}/infer"
+    def __init__(self, host: str, model: str, via: str | None = None) -> None:
+        """Prepare; the first request connects.
+
+        Args:
+            host: name of the service, or the host name that a Gateway knows it by.
+            model: the model's name.
+            via: address and port of the Gateway; None: straight to the service.
+        """
+        self._url = f"http://{via or f'{host}:{HTTP_PORT}'}/v2/models/{model}/infer"
+        self._headers = {"Host": host} if via else {}
         self._session = _session()
 
     async def infer(self, value: float, *, timeout_seconds: float) -> Answer:
@@ -104,7 +111,10 @@ class HttpClient:
         connection = SimpleNamespace(reused=False)
         response: aiohttp.ClientResponse | None = None
         try:
-            async with self._session.post(self._url, json={"inputs": inputs}, trace_request_ctx=connection) as response:
+            sent = self._session.post(
+                self._url, json={"inputs": inputs}, headers=self._headers, trace_request_ctx=connection
+            )
+            async with sent as response:
                 text = await response.text()
         except aiohttp.ClientConnectorError as error:
             raise Failed("connect", repr(error)) from error
@@ -134,9 +144,9 @@ class AgingHttpClient(HttpClient):
 
     age_seconds = 15.0
 
-    def __init__(self, host: str, model: str) -> None:
-        """Prepare; the first request connects."""
-        super().__init__(host, model)
+    def __init__(self, host: str, model: str, via: str | None = None) -> None:
+        """Prepare; the first request connects; arguments as of `HttpClient`."""
+        super().__init__(host, model, via)
         self._made = asyncio.get_running_loop().time()
         self._left: list[aiohttp.ClientSession] = []  # with a request in flight perhaps
 
@@ -162,14 +172,16 @@ class GrpcClient:
     policy = "pick_first"
     settings: ClassVar[Json] = {}
 
-    def __init__(self, host: str, model: str) -> None:
-        """Prepare; the first request connects."""
+    def __init__(self, host: str, model: str, via: str | None = None) -> None:
+        """Prepare; the first request connects; arguments as of `HttpClient`."""
         arguments = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.lb_policy_name", self.policy),
             ("grpc.service_config", json.dumps(self.settings)),
         ]
-        self._client = triton.InferenceServerClient(f"{host}:{GRPC_PORT}", channel_args=arguments)
+        if via:
+            arguments.append(("grpc.default_authority", host))
+        self._client = triton.InferenceServerClient(via or f"{host}:{GRPC_PORT}", channel_args=arguments)
         self._model = model
 
     async def infer(self, value: float, *, timeout_seconds: float) -> Answer:

@@ -1,0 +1,231 @@
+"""A new version gets its share of the requests through the Gateway, step by step, while it is judged."""
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.load.report import HEAD, told
+from benchmarks.report import table
+from cluster import gateway, prometheus, provider
+from diary import Diary
+from stories import Json, Namespace, condition, model, service
+
+HOST = "adder.example.com"
+RATES = {"grpc": 40, "http": 40}
+STEPS: list[Json] = [
+    {"setWeight": 10},
+    {"pause": {"durationSeconds": 10}},
+    {"setWeight": 50},
+    {"pause": {"durationSeconds": 5}},
+    {"setWeight": 100},
+]
+# Some 230 requests without an error are enough to pass: a story has no time for 4,700.
+ERRORS: Json = {"floorPermille": 20}
+MANUAL: list[Json] = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
+
+ERRING = """
+import random
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(pb_utils.get_input_tensor_by_name(request, "X").as_numpy()) for request in requests]
+
+    def answer(self, x):
+        if random.random() < 0.05:
+            return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError("no luck today"))
+        return pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(3))])
+"""
+# Triton dies after some requests, again and again.
+CRASHING = """
+import os, signal
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.left = 40
+
+    def execute(self, requests):
+        self.left -= len(requests)
+        if self.left < 0:
+            os.kill(os.getppid(), signal.SIGKILL)
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(4))]) for x in inputs]
+"""
+
+
+def canary(version: int, name: str, *, steps: list[Json] | None = None, **more: Any) -> Json:
+    """A service behind the Gateway whose new versions are rolled out as canaries."""
+    analysis = more.pop("analysis", {"intervalSeconds": 5, "errors": ERRORS})
+    return service(
+        "adder",
+        uri=f"configmap://{name}",
+        version=version,
+        routing={
+            "gateway": {"parentRefs": [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}], "hostnames": [HOST]}
+        },
+        rollout={"strategy": "Canary", "steps": steps or STEPS, "analysis": analysis} | more,
+    )
+
+
+def address(cluster: provider.Cluster) -> str:
+    """Where the Gateway answers inside the cluster."""
+    selector = f"--selector=gateway.envoyproxy.io/owning-gateway-name={gateway.NAME}"
+    words = ("get", "services", f"--namespace={gateway.SYSTEM}", selector, "--output=json")
+    (found,) = json.loads(cluster.kubectl(*words))["items"]
+    return f"{found['metadata']['name']}.{gateway.SYSTEM}.svc.cluster.local:80"
+
+
+def status(namespace: Namespace) -> Json:
+    body: Json = namespace.get("tisvc", "adder").get("status") or {}
+    return body
+
+
+def weight(namespace: Namespace) -> int:
+    """The share of the requests that the canary gets, as status says."""
+    return int((status(namespace).get("canary") or {}).get("weight", 0))
+
+
+def settled(namespace: Namespace, version: int, *, seconds: int = 120) -> list[int]:
+    """Wait until a version serves alone, and return the weights that it had on its way, without repetition."""
+    seen = [0]
+
+    def is_there() -> bool:
+        now = status(namespace)
+        share = 100 if now["stable"]["version"] == version else (now.get("canary") or {}).get("weight", 0)
+        if share != seen[-1]:
+            seen.append(share)
+        return now["stable"]["version"] == version and condition({"status": now})["status"] == "True"
+
+    namespace.until(is_there, seconds=seconds)
+    return seen
+
+
+def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
+) -> None:
+    namespace.apply(model("one", add=1), model("two", add=2), model("three", code=ERRING), model("four", code=CRASHING))
+    namespace.apply(canary(1, "one"))
+    namespace.wait("adder", "Ready")
+    diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
+
+    with diary.phase("a healthy version, the operator killed in each step"):
+        namespace.apply(canary(2, "two"))
+        namespace.until(lambda: weight(namespace) == 10)
+        diary.kill_operator()
+        namespace.until(lambda: weight(namespace) == 50)
+        judged = {pod["metadata"]["uid"] for pod in namespace.pods("adder")}
+        diary.kill_operator()
+        seen = settled(namespace, 2)
+        assert seen == sorted(seen)
+        assert namespace.uids("adder") < judged  # promotion starts no pod
+        second = status(namespace)["stable"]["name"]
+
+    with diary.phase("a version that fails one request in twenty"):
+        namespace.apply(canary(3, "three"))
+        namespace.wait("adder", "CanaryFailed")
+        failed = status(namespace)
+        assert failed["stable"]["name"] == second
+        assert failed["rejected"]["reason"] == "CanaryFailed"
+        assert condition({"status": failed}, "Available")["status"] == "True"
+        namespace.until(lambda: len(namespace.pods("adder")) == 1)
+        assert weight(namespace) == 0
+
+    with diary.phase("a version that crashes"):
+        namespace.apply(canary(4, "four"))
+        namespace.until(lambda: status(namespace).get("rejected", {}).get("version") == 4)
+        namespace.until(lambda: len(namespace.pods("adder")) == 1)
+        assert status(namespace)["stable"]["name"] == second
+
+    with diary.phase("back to what serves"):
+        namespace.apply(canary(2, "two"))
+        namespace.wait("adder", "Ready")
+        diary.answered(RATES, count=20)
+
+    found = diary.stop()
+    with capsys.disabled():
+        print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
+    erred = [failure for failure in found.failures if "no luck today" in failure.words]
+    assert erred, "version 3 has failed no request"
+    crashed = diary.phases[2]
+    unexplained = [
+        failure for failure in found.failures
+        if failure not in erred and not crashed.begin <= failure.due <= crashed.end
+    ]  # fmt: skip
+    assert not unexplained, diary.explain(found, list(RATES))
+    # While version 4 is tried it gets a tenth of the requests, and a few of those die with it.
+    during = [
+        failure for failure in found.failures if failure not in erred and crashed.begin <= failure.due <= crashed.end
+    ]
+    assert len(during) <= 0.1 * sum(found.sum(client, crashed).outcomes.total() for client in RATES)
+
+
+def test_a_person_leads_the_canary_and_silence_promotes_nothing(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
+    namespace.apply(canary(1, "one", steps=MANUAL))
+    first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
+
+    # No requests: nothing is known, so nothing is promoted and nothing rolled back.
+    silent = {"intervalSeconds": 5, "maxDurationSeconds": 60, "errors": ERRORS}
+    namespace.apply(canary(2, "two", steps=[{"setWeight": 10}], analysis=silent))
+    namespace.wait("adder", "CanaryPaused")
+    paused = status(namespace)
+    assert condition({"status": paused}, "CanaryPaused")["reason"] == "Inconclusive"
+    assert condition({"status": paused}, "Stalled")["status"] == "False"
+    assert (paused["canary"]["weight"], paused["stable"]["version"]) == (10, 1)
+    second = paused["canary"]["name"]
+    namespace.act("adder", "abort", f"{second}/1")
+    namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
+    namespace.until(lambda: len(namespace.pods("adder")) == 1)
+
+    diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
+    with diary.phase("step by step"):
+        namespace.apply(canary(2, "two", steps=MANUAL))
+        namespace.act("adder", "retry", f"{second}/2")
+        namespace.until(lambda: weight(namespace) == 10)
+        namespace.wait("adder", "CanaryPaused")
+        # A person's edit of the weights is put back.
+        patch = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
+        namespace.kubectl("patch", "httproute/adder", "--type=json", f"--patch={json.dumps(patch)}")
+        namespace.until(lambda: weights(namespace) == {first: 90, second: 10})
+        namespace.act("adder", "promote", f"{second}/3")
+        namespace.until(lambda: weight(namespace) == 50)
+        # Without Prometheus nothing is promoted either.
+        scale(cluster, 0)
+        namespace.until(lambda: "nothing was counted since" in condition(namespace.get("tisvc", "adder"))["message"])
+        namespace.act("adder", "promote", f"{second}/4")
+        namespace.until(lambda: status(namespace)["rollout"]["step"] == 4)
+        assert status(namespace)["stable"]["version"] == 1
+        scale(cluster, 1)
+        settled(namespace, 2)
+    with diary.phase("all at once, and back"):
+        namespace.apply(canary(3, "three", steps=MANUAL))
+        namespace.until(lambda: weight(namespace) == 10)
+        third = status(namespace)["canary"]["name"]
+        namespace.act("adder", "promote-full", f"{third}/5")
+        settled(namespace, 3)
+        namespace.act("adder", "undo", f"{second}/6")
+        namespace.until(lambda: weight(namespace) == 10)  # the way back is a canary too
+        namespace.act("adder", "promote-full", f"{second}/7")
+        namespace.until(lambda: status(namespace)["stable"]["version"] == 2)
+        namespace.until(lambda: len(namespace.pods("adder")) == 1)
+    found = diary.stop()
+    assert not found.failures, diary.explain(found, list(RATES))
+
+
+def weights(namespace: Namespace) -> dict[str, int]:
+    """The weights in the route of gRPC."""
+    backends = namespace.get("httproute", "adder")["spec"]["rules"][0]["backendRefs"]
+    return {backend["name"]: backend["weight"] for backend in backends}
+
+
+def scale(cluster: provider.Cluster, replicas: int) -> None:
+    """Let Prometheus go away, or come back."""
+    space = f"--namespace={prometheus.NAMESPACE}"
+    cluster.kubectl("scale", f"deployment/{prometheus.NAME}", space, f"--replicas={replicas}")
+    cluster.kubectl("rollout", "status", f"deployment/{prometheus.NAME}", space, "--timeout=60s")
