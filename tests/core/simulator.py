@@ -5,6 +5,7 @@ Not for: server-side apply and field ownership; a real API server shows those.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -133,6 +134,8 @@ class Cluster:
     """The HTTPRoute, as the API server has it."""
     weights: dict[str, int] = field(default_factory=dict)
     """The weights that the Gateway has taken over."""
+    gateway_api: bool = True
+    """Whether the API server serves HTTPRoutes."""
     gateway: bool = True
     """Whether the Gateway takes over what is written."""
     load: int = 200
@@ -153,6 +156,8 @@ class Cluster:
     budgets: set[str] = field(default_factory=set)
     pods: list[Pod] = field(default_factory=list)
     endpoints: list[Pod] = field(default_factory=list)
+    backed: list[Pod] = field(default_factory=list)
+    """Pods that the Service of their revision shows as ready."""
     told: list[Announcement] = field(default_factory=list)
     bodies: dict[tuple[str, str], Json] = field(default_factory=dict)
     plan: Plan | None = None
@@ -298,11 +303,12 @@ class Cluster:
                 names.DEPLOYMENT: frozenset(self.deployments),
                 names.SERVICE: frozenset(self.services),
                 names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
-                names.HTTP_ROUTE: frozenset([SERVICE] if self.route else []),
-            },
+            }
+            | ({names.HTTP_ROUTE: frozenset([SERVICE] if self.route else [])} if self.gateway_api else {}),
             route=route_of(self.route) if self.route else None,
             pods=pods,
             endpoints=endpoints,
+            backed=None if endpoints is None else dict(Counter(pod.revision for pod in self.backed)),
             answers=tuple(self.answers),
             measured=self._measured(record),
             dead=frozenset(),
@@ -338,15 +344,16 @@ class Cluster:
         self.now += TICK
         self._wanted.append((self.now, self.desired))
         self._kubelet()
-        listed = self.serving()
+        listed, backed = self.serving(), [pod for pod in self.pods if pod.serves]
         if controllers:
             self._deployments()
         else:
             self.quiet_from = max(self.quiet_from, self.now + 3 * TICK)
         self.operate()
+        before = dict(self.weights)
         self._gateway()
-        self._check_route()
-        self.endpoints = listed
+        self._check_route(before)
+        self.endpoints, self.backed = listed, backed
         self._check_preflight()
 
     def operate(self) -> None:
@@ -481,17 +488,23 @@ class Cluster:
                 pod.requests += requests
                 pod.failed += round(requests * self.errors.get(self._version[revision], 0.0))
 
-    def _check_route(self) -> None:
-        """No pod gets more than its share of the requests by the operator's own act, and none go nowhere."""
+    def _check_route(self, before: dict[str, int]) -> None:
+        """No revision gets more requests than its pods carry: when its share rises those that are ready, then all.
+
+        Args:
+            before: the weights a tick ago.
+        """
         wanted = min(self.recent(6))
         if self.spec.rollout.strategy != "Canary" or self.now < self.quiet_from or len(set(self.recent(6))) > 1:
             return
-        if len([pod for pod in self.pods if pod.serves]) < wanted:
+        if not self.seen_serving:  # nothing served anyway
             return
         for revision, weight in self.weights.items():
             ready = len([pod for pod in self.of(revision) if pod.serves])
-            if weight * wanted > 100 * ready + 2 * wanted and self._version[revision] not in self.broken:
-                raise Violation(f"{self}: {weight} % of the requests go to {ready} of {wanted} pods of {revision}")
+            had = before.get(revision, 0)
+            carries = ready if 0 < had < weight else self.deployments[revision].wanted
+            if before and weight * wanted > 100 * carries + 2 * wanted:
+                raise Violation(f"{self}: {weight} % of the requests go to {carries} of {wanted} pods of {revision}")
 
     def _resolve(self, pod: Json) -> None:
         """Answer at once, as the source is now."""

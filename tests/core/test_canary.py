@@ -365,3 +365,37 @@ def test_what_takes_the_gateway_no_time_takes_the_operator_no_write() -> None:
     while cluster.now < until:
         cluster.tick()
     assert cluster.writes - writes <= 6 * TICK / 10 * 2
+
+
+def test_without_the_gateway_api_the_spec_is_refused_and_what_runs_serves_on() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.gateway_api = False
+    cluster.settle()
+    change(cluster, spec_of(2, replicas=2, rollout=canary()))
+    cluster.run(20)
+    assert cluster.condition("Accepted")["reason"] == "GatewayAPIMissing"
+    assert {pod.revision for pod in cluster.serving()} == {cluster.status["stable"]["name"]}
+    cluster.gateway_api = True
+    cluster.restart_operator()
+    assert weights(cluster)[-1] == 100
+
+
+def test_while_nothing_can_be_counted_nothing_is_promoted_and_nothing_rolled_back() -> None:
+    analysis = {"intervalSeconds": 5, "maxDurationSeconds": 600}
+    cluster = begun(rollout=canary(analysis=analysis), errors={2: 0.25}, blind=True)
+    cluster.run(100)
+    assert cluster.weights[cluster.target] == 50
+    assert "nothing was counted: it does not answer" in cluster.condition("Ready")["message"]
+    cluster.blind = False
+    cluster.run(20)
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+
+
+def test_a_gateway_that_takes_nothing_over_moves_nothing() -> None:
+    cluster = begun()
+    cluster.gateway = False
+    cluster.run(100)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert cluster.condition("TrafficVerified")["status"] == "False"
+    cluster.gateway = True
+    assert weights(cluster)[-1] == 100

@@ -47,6 +47,9 @@ ROLLOUTS: list[Json] = [
     {"strategy": "Recreate"},
     {"strategy": "BlueGreen"},
     {"strategy": "BlueGreen", "scaleDownDelaySeconds": 0},
+    {"strategy": "Canary"},
+    {"strategy": "Canary", "steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 50}]},
+    {"strategy": "Canary", "maxSurgeGPUs": 2, "analysis": {"intervalSeconds": 5}},
 ]
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

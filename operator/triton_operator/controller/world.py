@@ -65,14 +65,15 @@ async def gather(
     fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
+    backed: dict[str, int] | None = None
     if dead or is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
         fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
         if len(fleets) > 1:
-            selector = f"kubernetes.io/service-name={name}"
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
-            endpoints = ready_endpoints(slices, pods)
+            endpoints = ready_endpoints((body for body in slices if _service_of(body) == name), pods)
+            backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), pods)
     spec, error = read_spec(service)
     record = _record(children[names.CONFIG_MAP], name)
     revisions = _revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION])
@@ -108,6 +109,7 @@ async def gather(
         route=_route(children.get(names.HTTP_ROUTE, ()), name),
         pods=pods,
         endpoints=endpoints,
+        backed=backed,
         answers=(),
         measured=measured,
         dead=dead,
@@ -168,6 +170,10 @@ def ready_endpoints(slices: Iterable[Json], pods: Iterable[Json]) -> dict[str, i
         if (endpoint.get("conditions") or {}).get("ready") is not False and (target := endpoint.get("targetRef"))
     }
     return dict(Counter(revision for uid in ready if (revision := revisions.get(uid))))
+
+
+def _service_of(body: Json) -> str:
+    return str(body["metadata"]["labels"].get("kubernetes.io/service-name", ""))
 
 
 def rejections(kept: Iterable[Json]) -> dict[str, str]:

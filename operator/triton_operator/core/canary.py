@@ -15,7 +15,7 @@ from triton_operator.core.judge import Counts, Limits, Reading, Verdict
 from triton_operator.core.record import Record, Sample, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING
-from triton_operator.core.traffic import carried, is_applied, is_split, needed, weights_of
+from triton_operator.core.traffic import carried, is_applied, is_split, needed, reachable, weights_of
 from triton_operator.core.world import World
 
 FIRST_WEIGHT = 5
@@ -141,9 +141,9 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     # As many as the weight of now needs, or that of the next step.
     ahead = next((w for step in steps[at:] if (w := step.set_weight)), 0) if trial is None or _sets(steps, at) else 0
     weight = max(trial.weight if trial else 0, ahead)
-    others = sum(f.pods + f.ending for name, f in world.fleets.items() if name not in (target, record.stable))
-    fleet = world.fleets.get(target, NOTHING)
-    room = max(fleet.wanted, surge - others)
+    others = {name: fleet for name, fleet in world.fleets.items() if name != target}
+    occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
+    room = max(world.fleets.get(target, NOTHING).ready, desired + surge - occupied)
     found[target] = min(needed(weight, desired), room, surge) if desired and weight else 0
     return found
 
@@ -279,8 +279,10 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
 def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: int) -> Trial:
     """Go on to the next step if this one is over."""
     if step.set_weight is not None:
-        if world.fleets.get(trial.revision, NOTHING).ready < needed(step.set_weight, desired):
+        if reachable(world, trial.revision) < needed(step.set_weight, desired):
             return trial
+        if trial.weight != step.set_weight:  # what was counted before is of another mixture
+            trial = replace(trial, samples={}, level=0.0)
         trial = replace(trial, weight=step.set_weight, serving=trial.serving or world.now)
         if not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
             return trial
@@ -298,20 +300,16 @@ def _is_applied(world: World, record: Record, target: str, desired: int) -> bool
 
 
 def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:
-    """Add what was counted since the last look to the evidence, as long as the same weights hold."""
-    weights = weights_of(world, replace(record, trial=trial), trial.revision, desired=desired, arrived=0)
-    is_level = trial.promoted or (is_applied(world, weights) and bool(weights.get(trial.revision)))
-    if not is_level:
-        return replace(trial, samples={}, level=0.0) if trial.samples or trial.level else trial
+    """Add what was counted since the last look to the evidence, once the weight of the step is taken over."""
     if not trial.level:
-        return replace(trial, samples={}, level=world.now)
+        applied = trial.weight and _is_applied(world, replace(record, trial=trial), trial.revision, desired)
+        return replace(trial, level=world.now) if applied else trial
     measured = world.measured
     if measured is None or not is_due(_rollout(world).analysis, trial, world.now):
         return trial
     trial = replace(trial, sampled=world.now, trouble=measured.trouble or "")
     if measured.samples is None:
         return trial
-    # What was counted before the weights were taken over is of another mixture.
     samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
     counts = _counted(trial.samples, samples, canary=trial.revision, stable=record.stable)
     evidence = judge.heard(trial.evidence, counts, limits_of(world))

@@ -6,11 +6,9 @@ Not for: what to do about it; that is `core.rollout`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
-from triton_operator.api.rollout import Rollout, Step
 from triton_operator.api.status import (
     ACCEPTED,
     AVAILABLE,
@@ -25,73 +23,27 @@ from triton_operator.api.status import (
     TRAFFIC_VERIFIED,
 )
 from triton_operator.core import canary, traffic
+from triton_operator.core.canary_status import (
+    canary_failed,
+    held_told,
+    is_paused,
+    is_routed,
+    rollout_status,
+    traffic_verified,
+    trial_told,
+    unrouted,
+)
 from triton_operator.core.lookup import Look
-from triton_operator.core.preflight import Gate
-from triton_operator.core.record import Held, Record, Trial
 from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, deadline, provision_seconds
-from triton_operator.core.shares import Room
+from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.times import timestamp
-from triton_operator.core.world import Failure, Fleet, World
+from triton_operator.core.world import World
 from triton_operator.resources.children import headless_name
 from triton_operator.resources.labels import NO_REVISION
 
 Json = dict[str, Any]
-Verdict = tuple[str, str, str]  # status, reason, message
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the rules below are asked about.
-
-    Attributes:
-        world: the world.
-        record: the record after this look.
-        target: the revision that the spec asks for.
-        desired: pods wanted in all.
-        expected: pods wanted of the target now: fewer than those where it is on trial.
-        weights: share of the requests through a Gateway by revision, in percent.
-        room: the room of the rollout.
-        failure: what is wrong with the target, or None.
-        gate: how far the checks of the target are.
-        refusal: why the spec cannot be carried out, as reason and message, or None.
-        lookup: the look at the sources, while it is not known what revision the spec asks for.
-    """
-
-    world: World
-    record: Record
-    target: Revision
-    desired: int
-    expected: int
-    weights: Mapping[str, int]
-    room: Room
-    failure: Failure | None
-    gate: Gate
-    refusal: tuple[str, str] | None
-    lookup: Look | None
-
-    @property
-    def fleet(self) -> Fleet:
-        """The Deployment of the target."""
-        return self.world.fleets.get(self.target.name, NOTHING)
-
-    @property
-    def pods(self) -> int:
-        """Pods that exist, of all revisions; while suspended, or of others than the target, until they have ended."""
-        ending = {n: f.ending for n, f in self.world.fleets.items() if self.record.suspended or n != self.target.name}
-        warm = self.record.warm.revision if self.record.warm else None
-        return sum(f.pods + ending.get(name, 0) for name, f in self.world.fleets.items() if name != warm)
-
-    @property
-    def least(self) -> int:
-        """Ready pods that the spec asks an update to leave in service; 0 if it leaves that open."""
-        return (self.world.spec.rollout.min_available or 0) if self.world.spec else 0
-
-    @property
-    def ready(self) -> int:
-        """Ready pods in service."""
-        return sum(self.world.fleets.get(name, NOTHING).ready for name in self.record.serving)
 
 
 def ready(s: Situation) -> Verdict:
@@ -108,12 +60,12 @@ def ready(s: Situation) -> Verdict:
         return looking_up(s.world, s.lookup)
     kept = why_kept(s.world, s.record, s.target.name, s.desired)
     if (held := s.record.held) and (kept or is_whole(s) or held.by == "operator"):
-        return "False", held.reason, "; ".join(filter(None, (_held(held), kept)))
+        return "False", held.reason, "; ".join(filter(None, (held_told(held), kept)))
     if kept:
         return "False", SOURCE_CHANGED, kept
     if is_whole(s):
         if not is_routed(s):
-            return "Unknown", "RouteNotAccepted", _unrouted(s)
+            return "Unknown", "RouteNotAccepted", unrouted(s)
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
         return "True", "Serving", f"{_serving(s.desired, s.target.name)} version {s.target.version}"
@@ -121,7 +73,7 @@ def ready(s: Situation) -> Verdict:
         return "False", *failed
     if _is_shut(s):
         return "False", "RecreateNeeded", _shut(s)
-    name, fleet, why = s.target.name, s.fleet, _why(s)
+    name, fleet, trouble = s.target.name, s.fleet, why(s)
     if s.record.resuming:
         return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
     progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
@@ -129,16 +81,16 @@ def ready(s: Situation) -> Verdict:
         words = f"{progress}; they take requests once they have answered to the operator: {s.gate.unreachable}"
         return "False" if _is_late(s) else "Unknown", POD_UNREACHABLE, words
     if is_being_checked(s):
-        return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{why}"
+        return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{trouble}"
     if s.record.trial and canary.is_judged(s.world, s.record, name):
-        return "Unknown", "CanaryPaused" if is_paused(s) else "CanaryProgressing", _trial(s)
+        return "Unknown", "CanaryPaused" if is_paused(s) else "CanaryProgressing", trial_told(s)
     if s.record.stable is None:
-        return "Unknown", "Loading", progress + why
+        return "Unknown", "Loading", progress + trouble
     if s.record.stable != name:
         meanwhile = "serves until they are" if s.ready else "no longer serves"
-        return "Unknown", "Updating", f"{progress}; {s.record.stable} {meanwhile}{why}"
+        return "Unknown", "Updating", f"{progress}; {s.record.stable} {meanwhile}{trouble}"
     if fleet.ready < s.desired:
-        return "Unknown", "PodsNotReady", progress + why
+        return "Unknown", "PodsNotReady", progress + trouble
     return "Unknown", "Scaling", f"{s.pods} pods exist, {s.desired} are wanted"
 
 
@@ -148,78 +100,6 @@ def is_whole(s: Situation) -> bool:
         return not s.pods
     checked = s.gate.admitted or not s.desired
     return checked and s.record.stable == s.target.name and s.fleet.pods == s.fleet.ready == s.desired == s.pods
-
-
-def is_on_trial(s: Situation) -> bool:
-    """Say whether the target is a canary with all the pods that it is to have now."""
-    judged = canary.is_judged(s.world, s.record, s.target.name)
-    return judged and s.record.trial is not None and s.fleet.ready >= s.expected
-
-
-def is_paused(s: Situation) -> bool:
-    """Say whether the trial waits for a person."""
-    trial = s.record.trial
-    if trial is None or trial.promoted:
-        return False
-    steps = _steps(s)
-    pause = steps[trial.step].pause if trial.step < len(steps) else None
-    return bool(trial.paused) or (pause is not None and pause.duration_seconds is None)
-
-
-def is_routed(s: Situation) -> bool:
-    """Say whether the Gateways, if there are any, send requests as they should."""
-    spec = s.world.spec
-    if spec is None or spec.routing.gateway is None:
-        return True
-    wanted = s.weights if traffic.is_split(s.world) else {s.world.name: 100}
-    return traffic.is_applied(s.world, wanted)
-
-
-def _steps(s: Situation) -> tuple[Step, ...]:
-    rollout = s.world.spec.rollout if s.world.spec else Rollout()
-    return canary.ladder(rollout, desired=max(1, s.desired), surge=s.room.surge)
-
-
-def _unrouted(s: Situation) -> str:
-    route = s.world.route
-    if route and route.trouble:
-        return f"a Gateway says of the HTTPRoute {s.world.name}: {route.trouble}"
-    if route and not route.seen:
-        return f"no Gateway has looked at the HTTPRoute {s.world.name} yet: do those of spec.routing.gateway exist?"
-    return f"the Gateways have yet to take over the HTTPRoute {s.world.name} as it is now"
-
-
-def _trial(s: Situation) -> str:
-    """Tell where the trial is and what it waits for."""
-    trial, steps = s.record.trial, _steps(s)
-    assert trial is not None
-    name, counts = s.target.name, trial.evidence.counts
-    shown = f"; {canary.told(counts)}" if counts.canary else ""
-    if trial.trouble:
-        since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
-        shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
-    at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
-    if trial.paused == canary.FAILED:
-        return (
-            f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
-        )
-    if trial.paused == canary.INCONCLUSIVE:
-        return f"{at}; the time for a verdict is out: promote, abort, or resume to wait on{shown}"
-    if trial.paused:
-        return f"{at}; paused by a person: resume to go on{shown}"
-    if s.fleet.ready < s.expected:
-        return f"{at}; {s.fleet.ready} of {s.expected} pods of it are ready{_why(s)}"
-    if not is_routed(s):
-        return f"{at}; {_unrouted(s)}"
-    if trial.step >= len(steps):
-        towards = canary.reading_of(s.world, trial)
-        return f"{at}; waits for the verdict, {_percent(towards.harmless, towards.passes_at)} % of it is there{shown}"
-    pause = steps[trial.step].pause
-    if pause and pause.duration_seconds is None:
-        return f"{at} until a person promotes it{shown}"
-    if pause and trial.since:
-        return f"{at} until {timestamp(trial.since + (pause.duration_seconds or 0))}{shown}"
-    return f"{at}{shown}"
 
 
 def is_being_checked(s: Situation) -> bool:
@@ -244,7 +124,7 @@ def failing(s: Situation) -> tuple[str, str] | None:
         homeless = s.record.homeless or not s.record.placed
         within = f"placed on nodes within {provision_seconds(s.world)} s" if homeless else "loaded in time"
         reason = s.failure.reason if s.failure else "DeadlineExceeded"
-        return reason, f"not all pods of revision {name} were {within}{_why(s)}"
+        return reason, f"not all pods of revision {name} were {within}{why(s)}"
     return None
 
 
@@ -271,11 +151,6 @@ def looking_up(world: World, look: Look) -> Verdict:
     return "Unknown", "Resolving", f"{uri} is looked up for its version and files{why}"
 
 
-def _held(held: Held) -> str:
-    told = f"revision {held.revision} was rejected, and {held.goal} serves on: {held.message}"
-    return held.message if held.by == "person" else told
-
-
 def _shut(s: Situation) -> str:
     """Say why a rollout cannot begin, and what to change."""
     count = s.target.gpu_count
@@ -284,32 +159,6 @@ def _shut(s: Situation) -> str:
         f" must stay. Set rollout.strategy to Recreate, rollout.maxSurgeGPUs to {count} or more, or"
         f" rollout.minAvailable to {s.desired - 1}"
     )
-
-
-def _why(s: Situation) -> str:
-    """Tell what is wrong, or went wrong last with pods that have since been replaced."""
-    if s.failure:
-        remedy = _remedy(s)
-        return f"; {s.failure.reason}: {s.failure.message.rstrip('. ') if remedy else s.failure.message}{remedy}"
-    last = s.record.failure
-    return f"; before: {last['reason']}: {last['message']}" if last else ""
-
-
-def _remedy(s: Situation) -> str:
-    """Tell how an update gets on that lacks GPUs for its surge."""
-    surging = s.room.surge and s.record.stable not in (None, s.target.name)
-    short = s.failure is not None and s.failure.reason in {"InsufficientGPU", "PodsRefused"}
-    if not (surging and short and s.target.gpu_count):
-        return ""
-    if s.world.spec and s.world.spec.rollout.strategy == "BlueGreen":
-        return (
-            f". BlueGreen needs {s.desired * s.target.gpu_count} further GPUs until the old revision has gone:"
-            " rollout.strategy: RollingUpdate updates pod by pod, with rollout.maxSurgeGPUs: 0 on the GPUs there are"
-        )
-    if s.desired == 1:
-        return ". rollout.strategy: Recreate updates on the GPUs there are, and nothing serves meanwhile"
-    beside = f" with rollout.minAvailable: {s.desired - 1}" if s.least >= s.desired else ""
-    return f". rollout.maxSurgeGPUs: 0{beside} updates pod by pod on the GPUs there are"
 
 
 def _all_ready(s: Situation) -> bool:
@@ -354,28 +203,13 @@ def conditions(s: Situation) -> list[Json]:
         STALLED: (("True", reason, message) if status == "False" else ("False", reason, "nothing stands in the way")),
         SUSPENDED: ("True", "Suspended", "no pods on request") if s.record.suspended else None,
         SERVES_ON_CPU: serves_on_cpu(s),
-        CANARY_PAUSED: ("True", s.record.trial.paused or "CanaryPauseStep", _trial(s))
+        CANARY_PAUSED: ("True", s.record.trial.paused or "CanaryPauseStep", trial_told(s))
         if s.record.trial and is_paused(s)
         else None,
-        CANARY_FAILED: _failed(s),
-        TRAFFIC_VERIFIED: _verified(s),
+        CANARY_FAILED: canary_failed(s),
+        TRAFFIC_VERIFIED: traffic_verified(s),
     }
     return dated(s.world, {type_: verdict for type_, verdict in found.items() if verdict})
-
-
-def _failed(s: Situation) -> Verdict | None:
-    held = s.record.held
-    if held is None or held.by != "operator" or not traffic.is_split(s.world):
-        return None
-    return "True", held.reason, _held(held)
-
-
-def _verified(s: Situation) -> Verdict | None:
-    if s.world.spec is None or s.world.spec.routing.gateway is None or s.record.suspended:
-        return None
-    if is_routed(s):
-        return "True", "RouteAccepted", "every Gateway has taken over the weights"
-    return "False", "RouteNotAccepted", _unrouted(s)
 
 
 def dated(world: World, verdicts: Mapping[str, Verdict]) -> list[Json]:
@@ -440,7 +274,7 @@ def status(s: Situation) -> Json:
             "time": held.time,
         }
     if record.trial:
-        built["rollout"] = _rollout(s, record.trial)
+        built["rollout"] = rollout_status(s, record.trial)
     if record.failure:
         built["lastFailure"] = record.failure
     return built
@@ -489,27 +323,6 @@ def _revision(s: Situation, revision: Revision) -> Json:
 
 def _weight(s: Situation, revision: str, share: int) -> int:
     return s.weights.get(revision, 0) if traffic.is_split(s.world) and s.ready else share
-
-
-def _percent(part: float, whole: float) -> int:
-    return max(0, min(100, int(100 * part / whole)))
-
-
-def _rollout(s: Situation, trial: Trial) -> Json:
-    """Tell of the trial for people, and for tools that plot it."""
-    steps, counts, reading = _steps(s), trial.evidence.counts, canary.reading_of(s.world, trial)
-    told: Json = {
-        "step": min(trial.step + 1, len(steps)),
-        "steps": len(steps),
-        "verdict": reading.verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
-        "canary": {"requests": counts.canary, "failed": counts.canary_bad},
-        "stable": {"requests": counts.stable, "failed": counts.stable_bad},
-        "towardsFail": _percent(reading.harm, reading.fails_at),
-        "towardsPass": _percent(reading.harmless, reading.passes_at),
-    }
-    if trial.serving:
-        told["servingSince"] = timestamp(trial.serving)
-    return told
 
 
 def _serving(count: int, *revisions: str) -> str:

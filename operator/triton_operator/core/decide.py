@@ -21,15 +21,8 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
 from triton_operator.core import blue_green, canary, preflight, traffic
 from triton_operator.core.announcements import announcements
-from triton_operator.core.conditions import (
-    Situation,
-    dated,
-    failing,
-    is_on_trial,
-    is_whole,
-    looking_up,
-    status,
-)
+from triton_operator.core.canary_status import is_on_trial
+from triton_operator.core.conditions import dated, failing, is_whole, looking_up, status
 from triton_operator.core.goal import Goal, choose, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
@@ -49,6 +42,7 @@ from triton_operator.core.rollout import (
     timed,
 )
 from triton_operator.core.shares import arrived_of, room_of, shares_of
+from triton_operator.core.situation import Situation
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children

@@ -112,7 +112,7 @@ class Trial:
         sampled: when they were asked for last; 0 before.
         heard: when there was an answer last; 0 before.
         trouble: what was amiss with it; "" for nothing.
-        level: since when the weights have been those of now; 0 while they are not taken over.
+        level: since when the weight has been taken over; 0 before.
     """
 
     revision: str

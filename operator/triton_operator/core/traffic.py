@@ -43,7 +43,7 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
             share = max(share, _borne(world, trial.weight, target, desired))
     elif trial and trial.revision == target:
         share = _borne(world, trial.weight, target, desired)
-    share = min(100, share) if world.fleets.get(target, NOTHING).ready else 0
+    share = min(100, share) if reachable(world, target) else 0
     return {name: weight for name, weight in ((stable, 100 - share), (target, share)) if weight}
 
 
@@ -52,9 +52,15 @@ def _back(world: World, record: Record, target: str, desired: int) -> dict[str, 
     others = [name for name in record.serving if name != target and world.fleets.get(name, NOTHING).ready]
     if not others or not desired:
         return {target: 100}
-    share = min(100, 100 * world.fleets.get(target, NOTHING).ready // desired)
+    share = min(100, 100 * reachable(world, target) // desired)
     most = max(others, key=lambda name: (world.fleets[name].ready, name))
     return {name: weight for name, weight in ((target, share), (most, 100 - share)) if weight}
+
+
+def reachable(world: World, revision: str) -> int:
+    """Count the pods of a revision that are ready and that its Service shows as ready, so that a Gateway knows them."""
+    ready = world.fleets.get(revision, NOTHING).ready
+    return ready if world.backed is None else min(ready, world.backed.get(revision, 0))
 
 
 def needed(weight: int, desired: int) -> int:
@@ -74,7 +80,7 @@ def carried(pods: int, desired: int) -> int:
 
 def _borne(world: World, weight: int, target: str, desired: int) -> int:
     """Lower a weight to what the ready pods of the canary carry, of which a weight may have been rounded up."""
-    ready = world.fleets.get(target, NOTHING).ready
+    ready = reachable(world, target)
     return weight if weight < 100 and ready >= needed(weight, desired) else min(weight, carried(ready, desired))
 
 

@@ -1,0 +1,131 @@
+"""What a status says of a canary, and of the Gateways that send it requests.
+
+Not for: what to do about it; that is `core.canary`.
+"""
+
+from typing import Any
+
+from triton_operator.api.rollout import Rollout, Step
+from triton_operator.core import canary, traffic
+from triton_operator.core.record import Held, Trial
+from triton_operator.core.situation import Situation, Verdict, why
+from triton_operator.core.times import timestamp
+
+Json = dict[str, Any]
+
+
+def is_on_trial(s: Situation) -> bool:
+    """Say whether the target is a canary with all the pods that it is to have now."""
+    judged = canary.is_judged(s.world, s.record, s.target.name)
+    return judged and s.record.trial is not None and s.fleet.ready >= s.expected
+
+
+def is_paused(s: Situation) -> bool:
+    """Say whether the trial waits for a person."""
+    trial = s.record.trial
+    if trial is None or trial.promoted:
+        return False
+    steps = _steps(s)
+    pause = steps[trial.step].pause if trial.step < len(steps) else None
+    return bool(trial.paused) or (pause is not None and pause.duration_seconds is None)
+
+
+def is_routed(s: Situation) -> bool:
+    """Say whether the Gateways, if there are any, send requests as they should."""
+    spec = s.world.spec
+    if spec is None or spec.routing.gateway is None:
+        return True
+    wanted = s.weights if traffic.is_split(s.world) else {s.world.name: 100}
+    return traffic.is_applied(s.world, wanted)
+
+
+def unrouted(s: Situation) -> str:
+    """Say why the Gateways do not send requests as they should, or not yet."""
+    route = s.world.route
+    if route and route.trouble:
+        return f"a Gateway says of the HTTPRoute {s.world.name}: {route.trouble}"
+    if route and not route.seen:
+        return f"no Gateway has looked at the HTTPRoute {s.world.name} yet: do those of spec.routing.gateway exist?"
+    return f"the Gateways have yet to take over the HTTPRoute {s.world.name} as it is now"
+
+
+def trial_told(s: Situation) -> str:
+    """Tell where the trial is and what it waits for."""
+    trial, steps = s.record.trial, _steps(s)
+    assert trial is not None
+    name, counts = s.target.name, trial.evidence.counts
+    shown = f"; {canary.told(counts)}" if counts.canary else ""
+    if trial.trouble:
+        since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
+        shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
+    at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
+    if trial.paused == canary.FAILED:
+        return (
+            f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
+        )
+    if trial.paused == canary.INCONCLUSIVE:
+        return f"{at}; the time for a verdict is out: promote, abort, or resume to wait on{shown}"
+    if trial.paused:
+        return f"{at}; paused by a person: resume to go on{shown}"
+    if s.fleet.ready < s.expected:
+        return f"{at}; {s.fleet.ready} of {s.expected} pods of it are ready{why(s)}"
+    if not is_routed(s):
+        return f"{at}; {unrouted(s)}"
+    if trial.step >= len(steps):
+        towards = canary.reading_of(s.world, trial)
+        return f"{at}; waits for the verdict, {_percent(towards.harmless, towards.passes_at)} % of it is there{shown}"
+    pause = steps[trial.step].pause
+    if pause and pause.duration_seconds is None:
+        return f"{at} until a person promotes it{shown}"
+    if pause and trial.since:
+        return f"{at} until {timestamp(trial.since + (pause.duration_seconds or 0))}{shown}"
+    return f"{at}{shown}"
+
+
+def canary_failed(s: Situation) -> Verdict | None:
+    """Say that the canary was rolled back; None where it was not."""
+    held = s.record.held
+    if held is None or held.by != "operator" or not traffic.is_split(s.world):
+        return None
+    return "True", held.reason, held_told(held)
+
+
+def traffic_verified(s: Situation) -> Verdict | None:
+    """Say whether the Gateways share requests out as they should; None without any."""
+    if s.world.spec is None or s.world.spec.routing.gateway is None or s.record.suspended:
+        return None
+    if is_routed(s):
+        return "True", "RouteAccepted", "every Gateway has taken over the weights"
+    return "False", "RouteNotAccepted", unrouted(s)
+
+
+def rollout_status(s: Situation, trial: Trial) -> Json:
+    """Tell of the trial for people, and for tools that plot it."""
+    steps, counts, reading = _steps(s), trial.evidence.counts, canary.reading_of(s.world, trial)
+    told: Json = {
+        "step": min(trial.step + 1, len(steps)),
+        "steps": len(steps),
+        "verdict": reading.verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
+        "canary": {"requests": counts.canary, "failed": counts.canary_bad},
+        "stable": {"requests": counts.stable, "failed": counts.stable_bad},
+        "towardsFail": _percent(reading.harm, reading.fails_at),
+        "towardsPass": _percent(reading.harmless, reading.passes_at),
+    }
+    if trial.serving:
+        told["servingSince"] = timestamp(trial.serving)
+    return told
+
+
+def held_told(held: Held) -> str:
+    """Tell why a spec is held, and what serves instead."""
+    told = f"revision {held.revision} was rejected, and {held.goal} serves on: {held.message}"
+    return held.message if held.by == "person" else told
+
+
+def _steps(s: Situation) -> tuple[Step, ...]:
+    rollout = s.world.spec.rollout if s.world.spec else Rollout()
+    return canary.ladder(rollout, desired=max(1, s.desired), surge=s.room.surge)
+
+
+def _percent(part: float, whole: float) -> int:
+    return max(0, min(100, int(100 * part / whole)))

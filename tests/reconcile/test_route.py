@@ -1,0 +1,66 @@
+"""The HTTPRoute of a service on a real API server that has the Gateway API; no Gateway looks at it there."""
+
+from typing import Any
+
+import pytest
+
+from triton_operator.api import names
+
+pytestmark = pytest.mark.cluster
+
+ROUTING: dict[str, Any] = {"gateway": {"parentRefs": [{"name": "absent"}], "hostnames": ["a.example.com"]}}
+
+
+async def test_a_service_behind_a_gateway_keeps_one_route_and_puts_it_right(services, operator) -> None:
+    await services.apply("a", routing=ROUTING)
+
+    async def route() -> Any:
+        return await services.get("a", names.HTTP_ROUTE)
+
+    made = await operator.until(route)
+    assert made["spec"]["hostnames"] == ["a.example.com"]
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["controller"]) == ("InferenceService", "a", True)
+    places = {ref["name"] for rule in made["spec"]["rules"] for ref in rule["backendRefs"]}
+    assert places == {"a"}  # the Service, which carries the rollout
+
+    change = [{"op": "replace", "path": "/spec/hostnames", "value": ["b.example.com"]}]
+    await services.patch(names.HTTP_ROUTE, "a", change)
+
+    async def is_right() -> bool:
+        found = await route()
+        return bool(found and found["spec"]["hostnames"] == ["a.example.com"])
+
+    await operator.until(is_right)
+    await operator.settles()
+    before = (await route())["metadata"]["resourceVersion"]
+    writes = await operator.writes()
+    await services.apply("b")  # another one's events change nothing here
+    await services.complete("b")
+    assert (await route())["metadata"]["resourceVersion"] == before
+    assert await operator.writes() > writes
+
+    await services.apply("a")
+
+    async def has_gone() -> bool:
+        return await route() is None
+
+    await operator.until(has_gone)
+
+
+async def test_a_route_of_somebody_else_is_not_touched(services, operator) -> None:
+    foreign = {
+        "apiVersion": names.HTTP_ROUTE.api_version,
+        "kind": names.HTTP_ROUTE.kind,
+        "metadata": {"name": "a", "namespace": services.namespace},
+        "spec": {"hostnames": ["mine.example.com"]},
+    }
+    await services.kube.create(foreign, kind=names.HTTP_ROUTE)
+    await services.apply("a", routing=ROUTING)
+
+    async def is_told() -> Any:
+        return (await services.condition("a", "Accepted")).get("reason") == "NameConflict"
+
+    await operator.until(is_told)
+    found = await services.get("a", names.HTTP_ROUTE)
+    assert found["spec"]["hostnames"] == ["mine.example.com"]
