@@ -64,6 +64,12 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
                 "templateLabels": ["example.com/gpu"],
             },
         },
+        "prometheus": {
+            "url": "https://prometheus.monitoring:9090/prefix",
+            "caFile": "/etc/prometheus/ca.crt",
+            "tokenFile": "/var/run/token",
+            "headers": {"X-Scope-OrgID": "models"},
+        },
         "workers": 4,
         "resyncSeconds": 60,
         "port": 9090,

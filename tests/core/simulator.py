@@ -497,7 +497,8 @@ class Cluster:
         wanted = min(self.recent(6))
         if self.spec.rollout.strategy != "Canary" or self.now < self.quiet_from or len(set(self.recent(6))) > 1:
             return
-        if not self.seen_serving:  # nothing served anyway
+        stable = (self.status.get("stable") or {}).get("name", "")
+        if len(self.serving()) < wanted or stable not in {pod.revision for pod in self.backed}:  # it has fallen anyway
             return
         for revision, weight in self.weights.items():
             ready = len([pod for pod in self.of(revision) if pod.serves])

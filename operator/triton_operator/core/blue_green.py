@@ -9,7 +9,7 @@ from dataclasses import replace
 from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Held, Record, Warm
 from triton_operator.core.revision import spec_hash
-from triton_operator.core.rollout import NOTHING
+from triton_operator.core.rollout import NOTHING, carrier
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Failure, World
 
@@ -55,7 +55,7 @@ def shares(world: World, record: Record, target: str, *, desired: int, arrived: 
     fleets = world.fleets
     others = {name: fleet for name, fleet in fleets.items() if name != target}
     found = dict.fromkeys(others, 0)
-    stable, rest, before = record.stable, max(0, desired - arrived), _before(world, record, target)
+    stable, rest, before = record.stable, max(0, desired - arrived), (carrier(world, record, target) or record.stable)
     if before in others and before == stable:
         # Once the target serves too, stable gives nothing up and takes nothing back.
         found[before] = min(others[before].wanted, desired) if target in record.serving else desired
@@ -87,7 +87,7 @@ def may_serve(world: World, record: Record, target: str, *, desired: int) -> boo
         target: the revision to get to.
         desired: pods wanted of it.
     """
-    beside = _before(world, record, target), target
+    beside = (carrier(world, record, target) or record.stable), target
     third = any(f.pods or f.ending for name, f in world.fleets.items() if name not in beside)
     ready = world.fleets.get(target, NOTHING).ready
     dark = not any(world.fleets.get(name, NOTHING).ready for name in record.serving)
@@ -154,11 +154,3 @@ def fallen(world: World, record: Record, failure: Failure | None, *, desired: in
             time=timestamp(world.now),
         ),
     )
-
-
-def _before(world: World, record: Record, target: str) -> str | None:
-    """Tell which revision the target is to replace: stable, unless only another one has ready pods in service."""
-    ready = {n: f.ready for n in record.serving if n != target and (f := world.fleets.get(n, NOTHING)).ready}
-    if record.stable in ready or not ready:
-        return record.stable
-    return max(ready, key=lambda name: (ready[name], name))

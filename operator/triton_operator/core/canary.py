@@ -86,12 +86,33 @@ def is_judged(world: World, record: Record, target: str) -> bool:
     stable, trial = record.stable, record.trial
     if not is_split(world) or record.suspended or record.resuming or stable in (None, target):
         return False
-    if stable not in world.revisions or stable not in record.serving or target in record.serving:
+    if stable not in world.revisions or record.serving != (stable,):
         return False
     if trial and trial.revision == target:
         return not trial.promoted
     # Where nothing serves there is nothing to compare with, and nobody to protect.
     return world.fleets.get(stable or "", NOTHING).ready > 0
+
+
+def is_crowded(world: World, record: Record, target: str) -> bool:
+    """Say whether two others share the requests, so that one of them has to serve alone before the target's trial."""
+    return is_split(world) and target not in (record.stable, *record.serving) and len(record.serving) > 1
+
+
+def relied_on(world: World, record: Record, target: str) -> Record:
+    """Take the only revision that is left in service for stable, if stable has no ready pod: it is what a trial protects.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+    """
+    left = record.serving[0] if len(record.serving) == 1 else None
+    if not is_split(world) or left in (None, record.stable, target) or left not in world.revisions:
+        return record
+    if record.suspended or record.resuming or world.fleets.get(record.stable or "", NOTHING).ready:
+        return record
+    return replace(record, stable=left)
 
 
 def conduct(world: World, record: Record, target: str, *, desired: int, surge: int) -> Record:

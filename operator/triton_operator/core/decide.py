@@ -89,10 +89,12 @@ def decide(world: World) -> Plan:
     arrived = arrived_of(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
+    record = canary.relied_on(world, record, target.name)
     record = canary.conduct(world, record, target.name, desired=desired, surge=room.surge)
     shares = shares_of(world, record, target.name, desired=desired, room=room, arrived=arrived)
     may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
     may_serve = may_serve and not canary.is_judged(world, record, target.name)
+    may_serve = may_serve and not canary.is_crowded(world, record, target.name)
     admitted = gate.admitted and may_serve
     record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
     if record.stable == target.name:

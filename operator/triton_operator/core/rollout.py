@@ -237,3 +237,11 @@ def _is_back(world: World, record: Record, desired: int) -> bool:
 def provision_seconds(world: World) -> int:
     """Say how long pods of a service may wait for nodes."""
     return (world.spec.rollout if world.spec else Rollout()).provision_timeout_seconds
+
+
+def carrier(world: World, record: Record, target: str) -> str | None:
+    """Tell which revision beside the target carries the load: stable, or where it has no ready pod, who has most."""
+    ready = {n: f.ready for n in record.serving if n != target and (f := world.fleets.get(n, NOTHING)).ready}
+    if record.stable in ready or not ready:
+        return record.stable if record.stable in ready else None
+    return max(ready, key=lambda name: (ready[name], name))

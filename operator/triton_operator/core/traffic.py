@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from triton_operator.core.record import Record
-from triton_operator.core.rollout import NOTHING
+from triton_operator.core.rollout import NOTHING, carrier
 from triton_operator.core.world import World
 
 
@@ -35,6 +35,9 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
     stable = record.stable
     if stable is None or stable == target or stable not in world.revisions:
         return _back(world, record, target, desired)
+    before = carrier(world, record, target) or stable
+    if target not in record.serving and len(record.serving) > 1:
+        return _back(world, record, before, desired)
     share = 0
     trial = record.trial
     if target in record.serving:
@@ -44,17 +47,16 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
     elif trial and trial.revision == target:
         share = _borne(world, trial.weight, target, desired)
     share = min(100, share) if reachable(world, target) else 0
-    return {name: weight for name, weight in ((stable, 100 - share), (target, share)) if weight}
+    return {name: weight for name, weight in ((before, 100 - share), (target, share)) if weight}
 
 
 def _back(world: World, record: Record, target: str, desired: int) -> dict[str, int]:
-    """Send all requests to the target, as far as its pods are back while others still have its load."""
-    others = [name for name in record.serving if name != target and world.fleets.get(name, NOTHING).ready]
-    if not others or not desired:
+    """Send all requests to one revision, as far as its pods are back while another still has its load."""
+    other = carrier(world, record, target)
+    if other is None or not desired:
         return {target: 100}
     share = min(100, 100 * reachable(world, target) // desired)
-    most = max(others, key=lambda name: (world.fleets[name].ready, name))
-    return {name: weight for name, weight in ((target, share), (most, 100 - share)) if weight}
+    return {name: weight for name, weight in ((target, share), (other, 100 - share)) if weight}
 
 
 def reachable(world: World, revision: str) -> int:
