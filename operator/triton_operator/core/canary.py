@@ -100,7 +100,7 @@ def is_crowded(world: World, record: Record, target: str) -> bool:
 
 
 def relied_on(world: World, record: Record, target: str) -> Record:
-    """Take the only revision that is left in service for stable, if stable has no ready pod: it is what a trial protects.
+    """Take the one revision that is left in service for stable, if stable has no ready pod: what a trial protects.
 
     Args:
         world: the world.

@@ -101,9 +101,7 @@ def _shares_of(world: World, record: Record, target: str, *, desired: int, room:
         found = blue_green.shares(world, record, target, desired=desired, arrived=arrived)
     elif canary.is_judged(world, record, target):
         found = canary.shares(world, record, target, desired=desired, surge=room.surge)
-    elif len(record.serving) > 1 and (
-        target not in record.admitted or canary.is_crowded(world, record, target)
-    ):
+    elif len(record.serving) > 1 and (target not in record.admitted or canary.is_crowded(world, record, target)):
         # The Service selects all pods there are. One revision serves alone again before a third one begins.
         by_ready = sorted(record.serving, key=lambda name: -fleets.get(name, NOTHING).ready)
         stable_serves = record.stable in record.serving and fleets.get(record.stable or "", NOTHING).ready
