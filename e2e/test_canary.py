@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.report import HEAD, Phase, told
+from benchmarks.load.report import HEAD, Phase
 from benchmarks.report import table
 from cluster import gateway, prometheus, provider
 from diary import Diary
@@ -22,6 +22,7 @@ STEPS: list[Json] = [
 ]
 # Some 230 requests without an error are enough to pass: a story has no time for 4,700.
 ERRORS: Json = {"floorPermille": 20}
+SLOW: Json = {"thresholdMilliseconds": 50, "floorPermille": 50}
 MANUAL: list[Json] = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
 
 ERRING = """
@@ -37,6 +38,19 @@ class TritonPythonModel:
         if random.random() < 0.05:
             return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError("no luck today"))
         return pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(3))])
+"""
+# One request in four takes longer than it may.
+SLOW_AT_TIMES = """
+import random, time
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        if random.random() < 0.25:
+            time.sleep(0.06)
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(5))]) for x in inputs]
 """
 # Triton dies after some requests, again and again.
 CRASHING = """
@@ -59,7 +73,7 @@ class TritonPythonModel:
 
 def canary(version: int, name: str, *, steps: list[Json] | None = None, **more: Any) -> Json:
     """A service behind the Gateway whose new versions are rolled out as canaries."""
-    analysis = more.pop("analysis", {"intervalSeconds": 5, "errors": ERRORS})
+    analysis = more.pop("analysis", {"intervalSeconds": 5, "errors": ERRORS, "slowRequests": SLOW})
     return service(
         "adder",
         uri=f"configmap://{name}",
@@ -108,6 +122,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", code=ERRING), model("four", code=CRASHING))
+    namespace.apply(model("five", code=SLOW_AT_TIMES))
     namespace.apply(canary(1, "one"))
     namespace.wait("adder", "Ready")
     diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
@@ -137,6 +152,15 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     with diary.phase("a version that crashes"):
         namespace.apply(canary(4, "four"))
         namespace.until(lambda: status(namespace).get("rejected", {}).get("version") == 4)
+        namespace.until(lambda: len(namespace.pods("adder")) == 1)
+        assert status(namespace)["stable"]["name"] == second
+
+    with diary.phase("a version that is slow at times"):
+        namespace.apply(canary(5, "five"))
+        namespace.until(lambda: status(namespace).get("rejected", {}).get("version") == 5)
+        told = status(namespace)["rejected"]
+        assert told["reason"] == "CanaryFailed"
+        assert "requests took longer than 50 ms" in told["message"]
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
         assert status(namespace)["stable"]["name"] == second
 

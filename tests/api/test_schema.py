@@ -334,5 +334,15 @@ def test_a_pattern_said_in_words_becomes_the_first_rule() -> None:
     assert node["x-kubernetes-validations"][0]["rule"] == r"self.matches('^[^\'\\\\]+$')"
 
 
+def test_a_pattern_that_refuses_the_empty_string_needs_no_least_length() -> None:
+    class Named(BaseModel):
+        none: Annotated[str, Field(min_length=1, max_length=9, pattern="^[a-z]+$", json_schema_extra=plain("m"))]
+        some: Annotated[str, Field(min_length=1, max_length=9, pattern="^[a-z]*$", json_schema_extra=plain("m"))]
+
+    properties = structural_schema(Named)["properties"]
+    assert "minLength" not in properties["none"]
+    assert properties["some"]["minLength"] == 1
+
+
 def test_rules_of_a_model_and_of_the_field_that_holds_it_are_both_kept() -> None:
     assert [rule["message"] for rule in property_of(RuledTwice)["x-kubernetes-validations"]] == ["inner", "outer"]

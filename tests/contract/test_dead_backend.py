@@ -52,7 +52,7 @@ def counts(server: TritonServer) -> Look:
     host, _, port = server.metrics.rpartition(":")
     found = asyncio.run(serving_counts(host, port=int(port)))
     assert found is not None
-    return {model: Counts(**values) for model, values in found.items()}
+    return {model: Counts.of(values) for model, values in found.items()}
 
 
 def settled(server: TritonServer, requests: int) -> Look:

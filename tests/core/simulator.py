@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from triton_operator.api import names
-from triton_operator.api.settings import Settings
+from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of
-from triton_operator.core.canary import is_due
+from triton_operator.core.analysis import is_due
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 SERVICE = "vision"
 OWNER = Owner(SERVICE, "models", "uid-1")
-SETTINGS = Settings(prepareImage="operator:1")
+SETTINGS = Settings(prepareImage="operator:1", prometheus=Prometheus(url="http://prometheus"))
 START = 1_800_000_000.0
 TICK = 5.0
 LOAD_TICKS = 4
@@ -82,6 +82,7 @@ class Pod:
     sourceless: bool = False
     requests: int = 0
     failed: int = 0
+    slow: int = 0
 
     @property
     def serves(self) -> bool:
@@ -144,6 +145,9 @@ class Cluster:
     """Whether nobody tells what was counted."""
     errors: dict[int, float] = field(default_factory=dict)
     """By version, the share of requests that fail."""
+    slowness: dict[int, float] = field(default_factory=dict)
+    """By version, the share of requests that are slow."""
+    settings: Settings = SETTINGS
     answers: list[Answer] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     config_maps: dict[str, Json] = field(default_factory=dict)
@@ -291,7 +295,7 @@ class Cluster:
             spec=self.spec,
             spec_error=None,
             status=self.status,
-            settings=SETTINGS,
+            settings=self.settings,
             record=record,
             revisions={r.name: r for r in kept if r},
             rejections=rejections(self.revisions.values()),
@@ -429,7 +433,11 @@ class Cluster:
         if self.blind:
             return Measured(samples=None, trouble="it does not answer")
         found = [pod for pod in self.pods if pod.serves and pod.revision in concerned]
-        return Measured({pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now) for pod in found})
+        samples = {
+            pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
+            for pod in found
+        }
+        return Measured(samples, edge=50.0)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
@@ -487,6 +495,7 @@ class Cluster:
                 requests = self.load * weight // (100 * len(serving))
                 pod.requests += requests
                 pod.failed += round(requests * self.errors.get(self._version[revision], 0.0))
+                pod.slow += round(requests * self.slowness.get(self._version[revision], 0.0))
 
     def _check_route(self, before: dict[str, int]) -> None:
         """No revision gets more requests than its pods carry: when its share rises those that are ready, then all.

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.record import decode
 
@@ -59,6 +60,19 @@ def act(cluster: Cluster, action: str, name: str | None = None) -> None:
 
 def reason(cluster: Cluster) -> str:
     return str(cluster.condition("Ready")["reason"])
+
+
+def test_each_weight_and_each_wait_for_a_person_is_an_event() -> None:
+    cluster = begun(rollout=canary(steps=[{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}]))
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.run(20)
+    act(cluster, "promote")
+    cluster.settle()
+    told = [(event.reason, event.message) for event in cluster.told if event.reason.startswith("Canary")]
+    shares = [f"{weight} % of requests go to {cluster.target}" for weight in (10, 50, 100)]
+    assert [message for reason, message in told if reason == "CanaryWeight"] == shares
+    assert [reason for reason, _ in told] == ["CanaryWeight", "CanaryPaused", "CanaryWeight", "CanaryWeight"]
+    assert "until a person promotes it" in told[1][1]
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 4, 8])
@@ -120,6 +134,60 @@ def test_requests_reach_a_canary_on_its_way_out_until_the_gateway_has_taken_its_
     cluster.gateway = True
     cluster.run(20)
     assert not cluster.of(bad)
+
+
+SLOW: Json = {"intervalSeconds": 5, "errors": {"floorPermille": 100}, "slowRequests": {"thresholdMilliseconds": 40}}
+
+
+def test_a_slow_canary_is_rolled_back_where_its_pods_have_the_load_of_others() -> None:
+    cluster = begun(replicas=2, rollout=canary(analysis=SLOW), slowness={1: 0.05, 2: 0.4})
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.run(8)
+    told = cluster.status["rollout"]  # a pod with a tenth of the requests is no match for two with the others
+    assert (told["canary"]["requests"] > 0, told["canary"]["timed"], told["slowMilliseconds"]) == (True, 0, 50)
+    assert max(weights(cluster, until=lambda c: c.status.get("rejected"))) == 50
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+    assert "requests took longer than 50 ms" in cluster.status["rejected"]["message"]
+
+
+def test_a_canary_takes_over_once_it_has_passed_by_errors_and_by_slow_requests() -> None:
+    cluster = begun(replicas=2, rollout=canary(analysis=SLOW), slowness={1: 0.05, 2: 0.05}, load=80)
+    cluster.run(200, until=lambda c: "waits for the verdict" in c.condition("Ready")["message"])
+    readings = cluster.status["rollout"]
+    assert (readings["verdict"], readings["canary"]["slow"] > 0) == ("CONTINUE", True)
+    cluster.load = 2000
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_bounds_that_are_edited_are_judged_by_anew() -> None:
+    cluster = begun(replicas=2, rollout=canary(analysis=SLOW), load=40)
+    cluster.run(60, until=lambda c: c.status.get("rollout", {}).get("canary", {}).get("requests"))
+    spec = spec_of(2, replicas=2, rollout=canary(analysis=SLOW | {"clusterFactor": 8}))
+    change(cluster, spec)
+    assert cluster.status["rollout"]["canary"]["requests"] == 0
+    assert cluster.weights[cluster.target] == 10
+
+
+@pytest.mark.parametrize(
+    ("steps", "replicas", "words"),
+    [
+        pytest.param([{"setWeight": 10}], 4, "add one with setWeight 20 (1 pod)", id="too little for one pod"),
+        pytest.param([{"setWeight": 25}], 4, "add one with setWeight 20 (1 pod) or 33 (2 pods)", id="between"),
+    ],
+)
+def test_slow_requests_that_no_step_could_judge_are_refused(steps: list[Json], replicas: int, words: str) -> None:
+    cluster = Cluster(spec_of(1, replicas=replicas, rollout=canary(analysis=SLOW, steps=steps)))
+    cluster.run(5)
+    assert cluster.condition("Accepted")["reason"] == "SlowRequestsUnjudged"
+    assert words in cluster.condition("Accepted")["message"]
+
+
+def test_slow_requests_need_somebody_who_counts_them() -> None:
+    rollout = canary(analysis=SLOW)
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout), settings=Settings(prepareImage="operator:1"))
+    cluster.run(5)
+    assert cluster.condition("Accepted")["reason"] == "PrometheusNeeded"
 
 
 def test_without_analysis_only_a_canary_that_fails_much_is_rolled_back() -> None:

@@ -35,10 +35,7 @@ DnsName = Annotated[
         min_length=1,
         max_length=253,
         pattern=rf"^{DNS_NAME_PATTERN}$",
-        json_schema_extra=plain(
-            "must be the name of an object: lower-case letters, digits, '-' and '.', beginning and ending with a letter"
-            " or digit"
-        ),
+        json_schema_extra=plain("must be the name of an object: lower-case letters, digits, '-' and '.' between them"),
     ),
 ]
 DnsLabel = Annotated[
@@ -68,10 +65,7 @@ LabelValue = Annotated[
     Field(
         max_length=63,
         pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
-        json_schema_extra=plain(
-            "must be the value of a label: letters, digits, '-', '_' and '.', beginning and ending with a letter or"
-            " digit"
-        ),
+        json_schema_extra=plain("must be the value of a label: letters, digits, '-', '_' and '.' between them"),
     ),
 ]
 TextQuantity = Annotated[

@@ -3,7 +3,7 @@
 Not for: what runs; that is `api.spec` and `api.runtime`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -53,16 +53,27 @@ class Step(ApiModel):
     )
 
 
-class Errors(ApiModel):
-    """How much more often requests may fail on the canary than on the stable revision beside it."""
+def _permille(default: int, description: str) -> Any:
+    return Field(default=default, ge=1, le=500, description=description, json_schema_extra={"format": "int32"})
+
+
+def _material(default: int) -> Any:
+    return _permille(default, "It is not rolled back as long as so many of 1,000 may be all.")
+
+
+def _floor(default: int) -> Any:
+    return _permille(default, "It passes also once fewer than so many of 1,000 are certain.")
+
+
+class Bounds(ApiModel):
+    """How much more often requests may go badly on the canary than on the stable revision beside it."""
 
     fail_ratio_percent: int = Field(
         default=125,
         ge=100,
         le=10_000,
         description=(
-            "The canary is rolled back once it is certain that its share of failed requests is above this percentage of"
-            " that of the stable revision."
+            "The canary is rolled back once its share is certain to be above this percentage of that of stable."
         ),
         json_schema_extra={"format": "int32"},
     )
@@ -70,36 +81,9 @@ class Errors(ApiModel):
         default=200,
         ge=101,
         le=100_000,
-        description=(
-            "It passes once it is certain that its share is below this percentage of that of the stable revision."
-        ),
+        description="It passes once its share is certain to be below this percentage of that of stable.",
         json_schema_extra={"format": "int32"},
     )
-    material_permille: int = Field(
-        default=2,
-        ge=1,
-        le=500,
-        description="It is not rolled back as long as no more than so many of 1,000 of its requests may fail.",
-        json_schema_extra={"format": "int32"},
-    )
-    floor_permille: int = Field(
-        default=1,
-        ge=1,
-        le=500,
-        description="It passes also once it is certain that fewer than so many of 1,000 of its requests fail.",
-        json_schema_extra={"format": "int32"},
-    )
-    cluster_factor: int = Field(
-        default=1,
-        ge=1,
-        le=1000,
-        description=(
-            "How many requests fail together: with dynamic batching a batch that fails takes all of its requests with"
-            " it, and this is their usual number."
-        ),
-        json_schema_extra={"format": "int32"},
-    )
-
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel(
@@ -112,10 +96,45 @@ class Errors(ApiModel):
     )
 
 
+class Errors(Bounds):
+    """Requests that fail."""
+
+    material_permille: int = _material(2)
+    floor_permille: int = _floor(1)
+
+
+class SlowRequests(Bounds):
+    """Requests that take longer than they may."""
+
+    threshold_milliseconds: int = Field(
+        ge=1,
+        le=3_600_000,
+        description=(
+            "Requests that take longer are slow. The Gateway counts in steps: the next of 1, 5, 10, 25, 50, 100, 250,"
+            " 500 and so on is taken, as shown in status."
+        ),
+        json_schema_extra={"format": "int32"},
+    )
+    material_permille: int = _material(10)
+    floor_permille: int = _floor(10)
+
+
 class Analysis(ApiModel):
-    """How a canary is judged while it serves, from the counters of both revisions' Tritons."""
+    """How a canary is judged while it serves, by the requests of both revisions over the same time."""
 
     errors: Errors = Field(default=Errors(), description="Requests that fail.", json_schema_extra={"default": {}})
+    slow_requests: SlowRequests | None = Field(
+        default=None, description="Judge it by slow requests too; the operator's setting prometheus.url is needed."
+    )
+    cluster_factor: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description=(
+            "How many requests go badly together: with dynamic batching the usual number of those in a batch."
+        ),
+        json_schema_extra={"format": "int32"},
+    )
     interval_seconds: int = Field(
         default=30,
         ge=5,
@@ -170,8 +189,8 @@ class Rollout(ApiModel):
     analysis: Analysis | None = Field(
         default=None,
         description=(
-            "With Canary, judge the new revision by how often requests fail on it. Left out: only steps, readiness and"
-            " crashes count."
+            "With Canary, judge the new revision by its requests. Left out: steps, readiness and crashes count, and"
+            " gross errors."
         ),
     )
     auto_rollback: bool = Field(

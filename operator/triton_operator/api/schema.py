@@ -3,6 +3,7 @@
 Not for: the CRD around the schemas; that is `api.crd`.
 """
 
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -127,7 +128,8 @@ def _laid_over(inner: Json, outer: Json) -> Json:
 
 
 def _plain(node: Json) -> Json:
-    rest = {k: v for k, v in node.items() if k not in {"pattern", _PLAIN}}
+    needless = {"minLength"} if node.get("minLength") == 1 and not re.search(node["pattern"], "") else set()
+    rest = {k: v for k, v in node.items() if k not in {"pattern", _PLAIN, *needless}}
     text = "self" if node.get("type") == "string" else "string(self)"
     return rest | rules(cel(f"{text}.matches({literal(node['pattern'])})", node[_PLAIN]), *node.get(_RULES, ()))
 

@@ -106,6 +106,20 @@ class RequestCounts(ApiModel):
 
     requests: int = Field(ge=0, le=MAX_INTEGER, description="All of them.", json_schema_extra={"format": "int64"})
     failed: int = Field(ge=0, le=MAX_INTEGER, description="Those that failed.", json_schema_extra={"format": "int64"})
+    timed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_INTEGER,
+        description="Those whose duration was judged.",
+        json_schema_extra={"format": "int64"},
+    )
+    slow: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_INTEGER,
+        description="Of these, those that were slow.",
+        json_schema_extra={"format": "int64"},
+    )
 
 
 class RolloutStatus(ApiModel):
@@ -122,6 +136,13 @@ class RolloutStatus(ApiModel):
     verdict: Literal["PASS", "FAIL", "CONTINUE", "INCONCLUSIVE"] = Field(description="What its requests say so far.")
     canary: RequestCounts = Field(description="Requests of the canary that were judged.")
     stable: RequestCounts = Field(description="Requests of the stable revision at the same time.")
+    slow_milliseconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_INTEGER,
+        description="The duration above which requests are counted as slow.",
+        json_schema_extra={"format": "int64"},
+    )
     towards_fail: int = Field(
         ge=0, le=100, description="Evidence that it fails more often than it may, in percent of what rolls it back."
     )

@@ -48,6 +48,7 @@ class Meter:
         pods: Iterable[Json],
         *,
         now: float,
+        slow: int | None,
     ) -> Measured:
         """Read the counters of the two revisions of a trial.
 
@@ -58,22 +59,28 @@ class Meter:
             revisions: by name.
             pods: the pods of the service.
             now: seconds since the epoch.
+            slow: above which duration in milliseconds requests are slow; None where that does not matter.
 
         Returns:
             What could be read.
         """
         if self._source:
-            return await self._at_gateway(self._source, namespace, service, record)
+            return await self._at_gateway(self._source, namespace, service, record, slow)
         concerned = {record.stable, record.trial.revision if record.trial else None}
         return await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
 
-    async def _at_gateway(self, source: Prometheus, namespace: str, service: str, record: Record) -> Measured:
+    async def _at_gateway(
+        self, source: Prometheus, namespace: str, service: str, record: Record, slow: int | None
+    ) -> Measured:
         try:
-            reading = envoy.read(await source.series(envoy.query(namespace, service)))
+            series = await source.series(envoy.query(namespace, service, timed=slow is not None))
+            reading = envoy.read(series, slow=slow)
         except Unmeasured as error:
             return Measured(samples=None, trouble=str(error))
         samples = {
-            f"{counted.proxy}/{counted.backend}": Sample(revision, counted.requests, counted.failed, counted.at)
+            f"{counted.proxy}/{counted.backend}": Sample(
+                revision, counted.requests, counted.failed, counted.at, timed=counted.timed, slow=counted.slow
+            )
             for counted in reading.counted
             if (revision := record.slots[counted.backend] if counted.backend < len(record.slots) else "")
         }
@@ -82,12 +89,14 @@ class Meter:
             trouble = (
                 f"Prometheus has no counters of the route {namespace}/{service}: does it scrape the Gateway's proxies?"
             )
+        elif slow is not None and reading.edge is None:
+            trouble = f"the Gateway's proxies do not count which requests take longer than {slow} ms"
         elif reading.grpc_unseen:
             trouble = (
                 "GrpcStatusUnseen: failed gRPC calls are not counted; set telemetry.metrics.enableGRPCStats in the"
                 " EnvoyProxy"
             )
-        return Measured(samples, trouble)
+        return Measured(samples, trouble, reading.edge)
 
 
 async def _at_triton(revisions: Mapping[str, Revision], pods: Iterable[Json], *, now: float) -> Measured:

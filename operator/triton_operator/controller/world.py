@@ -17,7 +17,7 @@ from triton_operator.controller.meter import Meter
 from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
-from triton_operator.core.canary import is_due
+from triton_operator.core.analysis import is_due
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
@@ -90,7 +90,9 @@ async def gather(
             resolvers = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
     measured = None
     if spec and record and is_due(spec.rollout.analysis, record.trial, now):
-        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now)
+        analysis = spec.rollout.analysis
+        slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
+        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, slow=slow)
     return World(
         name=name,
         namespace=namespace,

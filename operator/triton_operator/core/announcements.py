@@ -3,9 +3,10 @@
 Not for: the status itself; that is `core.conditions`.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from triton_operator.api.status import ACCEPTED, POD_UNREACHABLE, READY, SERVES_ON_CPU
+from triton_operator.api.status import ACCEPTED, CANARY_PAUSED, POD_UNREACHABLE, READY, SERVES_ON_CPU
+from triton_operator.core.canary import FAILED, INCONCLUSIVE
 from triton_operator.core.world import Announcement
 
 Json = dict[str, Any]
@@ -42,12 +43,31 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
     was_accepted = old.get(ACCEPTED, {}).get("status") == "True"
     if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
         told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
+    told += _of_canary(before, after)
     is_ready, was_ready = new[READY], old.get(READY)
     if is_ready["reason"] == POD_UNREACHABLE and (was_ready or {}).get("reason") != POD_UNREACHABLE:
         told.append(Announcement("Warning", POD_UNREACHABLE, is_ready["message"]))
     if is_ready["status"] == "True" and _changed(was_ready, is_ready):
         told.append(Announcement("Normal", is_ready["reason"], is_ready["message"]))
     return tuple(told)
+
+
+def _of_canary(before: Json, after: Json) -> list[Announcement]:
+    """Tell of the weights of a canary, and that it waits for a person."""
+    told: list[Announcement] = []
+    canary, was = after.get("canary") or {}, before.get("canary") or {}
+    same = canary.get("name") == was.get("name")
+    if "rollout" in after and canary.get("weight", 0) != (was.get("weight", 0) if same else 0):
+        told.append(Announcement("Normal", "CanaryWeight", f"{canary['weight']} % of requests go to {canary['name']}"))
+    paused = _condition(after, CANARY_PAUSED)
+    if paused and paused["status"] == "True" and _changed(_condition(before, CANARY_PAUSED), paused):
+        kind: Literal["Normal", "Warning"] = "Warning" if paused["reason"] in (INCONCLUSIVE, FAILED) else "Normal"
+        told.append(Announcement(kind, CANARY_PAUSED, paused["message"]))
+    return told
+
+
+def _condition(status: Json, type_: str) -> Json | None:
+    return next((c for c in status.get("conditions") or () if c["type"] == type_), None)
 
 
 def _identity(failure: Json) -> tuple[Any, ...]:

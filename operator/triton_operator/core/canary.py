@@ -6,13 +6,13 @@ RollingUpdate: no pod that was judged is started again.
 Not for: the weights that follow; those are `core.traffic`'s. The statistics are `core.judge`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from triton_operator.api.rollout import Analysis, Pause, Rollout, Step
-from triton_operator.core import judge
-from triton_operator.core.judge import Counts, Limits, Reading, Verdict
-from triton_operator.core.record import Record, Sample, Trial
+from triton_operator.api.rollout import Pause, Rollout, Step
+from triton_operator.core import analysis
+from triton_operator.core.judge import Verdict
+from triton_operator.core.record import Record, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.traffic import carried, is_applied, is_split, needed, reachable, weights_of
@@ -20,10 +20,6 @@ from triton_operator.core.world import World
 
 FIRST_WEIGHT = 5
 STEP_SECONDS = 60
-INTERVAL_SECONDS = 10
-FIRST_SECONDS = 5
-GUARD = Limits(fail_ratio=2.0, pass_ratio=4.0, material=0.05, floor=0.001, alpha=0.001)
-"""Without `analysis` only what certainly fails one request in twenty, and twice as many as stable, is failed."""
 
 # Why a trial stays where it is until a person acts.
 BY_PERSON = "UserRequested"
@@ -79,6 +75,13 @@ def unreachable(rollout: Rollout, *, desired: int, gpu_count: int) -> str | None
                 f" {needed(weight, desired) * gpu_count}, or the weight to at most {carried(surge, desired)}"
             )
     return None
+
+
+def unjudged(rollout: Rollout, *, desired: int, surge: int) -> str | None:
+    """Say why slow requests could never be judged and what to do; None where they can, or are not to be."""
+    steps = ladder(rollout, desired=max(1, desired), surge=max(1, surge))
+    weights = tuple(step.set_weight for step in steps if step.set_weight)
+    return analysis.unjudged(rollout, desired=desired, surge=surge, weights=weights)
 
 
 def is_judged(world: World, record: Record, target: str) -> bool:
@@ -169,45 +172,11 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     return found
 
 
-def limits_of(world: World) -> Limits:
-    """Say by which bounds the canary is judged."""
-    analysis = _rollout(world).analysis
-    if analysis is None:
-        return GUARD
-    errors = analysis.errors
-    return Limits(
-        fail_ratio=errors.fail_ratio_percent / 100,
-        pass_ratio=errors.pass_ratio_percent / 100,
-        material=errors.material_permille / 1000,
-        floor=errors.floor_permille / 1000,
-        cluster=errors.cluster_factor,
-    )
-
-
-def reading_of(world: World, trial: Trial) -> Reading:
-    """Say what the evidence of a trial amounts to."""
-    return judge.read(trial.evidence, limits_of(world))
-
-
 def failure_of(world: World, record: Record) -> tuple[str, str] | None:
     """Say why the canary is to be rolled back by what its requests have shown, as reason and message; or None."""
-    trial = record.trial
-    if trial is None or not _rollout(world).auto_rollback or reading_of(world, trial).verdict != Verdict.FAIL:
-        return None
-    return "CanaryFailed", told(trial.evidence.counts)
-
-
-def told(counts: Counts) -> str:
-    """Tell what was counted."""
-    return (
-        f"{counts.canary_bad} of its {counts.canary} requests failed, and {counts.stable_bad} of {counts.stable} of the"
-        " revision that serves beside it"
-    )
-
-
-def is_due(analysis: Analysis | None, trial: Trial | None, now: float) -> bool:
-    """Say whether counters are to be read now."""
-    return trial is not None and trial.level > 0 and now >= _next(analysis, trial)
+    rollout = _rollout(world)
+    said = analysis.failed_by(rollout, record.trial) if record.trial and rollout.auto_rollback else None
+    return ("CanaryFailed", said) if said else None
 
 
 def look_again(world: World, record: Record, *, desired: int) -> float:
@@ -215,7 +184,7 @@ def look_again(world: World, record: Record, *, desired: int) -> float:
     trial = record.trial
     if trial is None:
         return STEP_SECONDS
-    pauses = [max(1.0, _next(_rollout(world).analysis, trial) - world.now)] if trial.level else []
+    pauses = [max(1.0, analysis.next_look(_rollout(world).analysis, trial) - world.now)] if trial.level else []
     step = _step(world, record, trial, desired=desired)
     if step and step.pause and step.pause.duration_seconds and trial.since:
         pauses.append(max(1.0, trial.since + step.pause.duration_seconds - world.now))
@@ -256,16 +225,6 @@ def _rollout(world: World) -> Rollout:
     return world.spec.rollout if world.spec else Rollout()
 
 
-def _interval(analysis: Analysis | None) -> float:
-    return float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
-
-
-def _next(analysis: Analysis | None, trial: Trial) -> float:
-    """Say when counters are to be read next; sooner as long as there is nothing to compare them with."""
-    interval = _interval(analysis)
-    return trial.sampled + (interval if trial.samples else min(interval, FIRST_SECONDS))
-
-
 def _sets(steps: Sequence[Step], at: int) -> bool:
     return at < len(steps) and steps[at].set_weight is not None
 
@@ -278,12 +237,13 @@ def _moved(trial: Trial, steps: Sequence[Step], stands_for: str) -> Trial:
 
 
 def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step], *, desired: int) -> Trial:
-    rollout, reading = _rollout(world), reading_of(world, trial)
-    if reading.verdict == Verdict.FAIL and not trial.paused:
+    rollout = _rollout(world)
+    verdict = analysis.verdict_of(rollout, trial)
+    if verdict == Verdict.FAIL and not trial.paused:
         # It is rolled back, or stays as it is until a person has looked.
         return replace(trial, paused=FAILED, weight=0 if rollout.auto_rollback else trial.weight)
-    analysis = rollout.analysis
-    late = analysis is not None and trial.serving > 0 and world.now >= trial.serving + analysis.max_duration_seconds
+    limit = rollout.analysis.max_duration_seconds if rollout.analysis else None
+    late = limit is not None and trial.serving > 0 and world.now >= trial.serving + limit
     while not trial.paused and trial.step < len(steps):
         further = _passed(world, record, trial, steps[trial.step], desired=desired)
         if further.step == trial.step:
@@ -292,7 +252,7 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
         trial = further
     if trial.paused or trial.step < len(steps):
         return trial
-    if analysis is None or reading.verdict == Verdict.PASS:
+    if limit is None or verdict == Verdict.PASS:
         return replace(trial, promoted=True)
     return replace(trial, paused=INCONCLUSIVE) if late else trial
 
@@ -322,32 +282,8 @@ def _is_applied(world: World, record: Record, target: str, desired: int) -> bool
 
 def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:
     """Add what was counted since the last look to the evidence, once the weight of the step is taken over."""
+    trial = analysis.begun(trial, _rollout(world))
     if not trial.level:
         applied = trial.weight and _is_applied(world, replace(record, trial=trial), trial.revision, desired)
         return replace(trial, level=world.now) if applied else trial
-    measured = world.measured
-    if measured is None or not is_due(_rollout(world).analysis, trial, world.now):
-        return trial
-    trial = replace(trial, sampled=world.now, trouble=measured.trouble or "")
-    if measured.samples is None:
-        return trial
-    samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
-    counts = _counted(trial.samples, samples, canary=trial.revision, stable=record.stable)
-    evidence = judge.heard(trial.evidence, counts, limits_of(world))
-    return replace(trial, evidence=evidence, samples=dict(trial.samples) | samples, heard=world.now)
-
-
-def _counted(before: Mapping[str, Sample], after: Mapping[str, Sample], *, canary: str, stable: str | None) -> Counts:
-    """Count what ended between two looks; of a program that was started again, all since then."""
-    found: dict[str, list[int]] = {canary: [0, 0], stable or "": [0, 0]}
-    for place, now in after.items():
-        then = before.get(place)
-        if then is None or then.revision != now.revision or now.revision not in found:
-            continue
-        if now.requests < then.requests or now.failed < then.failed:
-            then = replace(then, requests=0, failed=0)
-        failed = now.failed - then.failed
-        found[now.revision][0] += max(failed, now.requests - then.requests)
-        found[now.revision][1] += failed
-    (canary_all, canary_bad), (stable_all, stable_bad) = found[canary], found[stable or ""]
-    return Counts(canary=canary_all, stable=stable_all, canary_bad=canary_bad, stable_bad=stable_bad)
+    return analysis.heard(world, record, trial, _rollout(world))

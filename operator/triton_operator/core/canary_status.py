@@ -3,10 +3,12 @@
 Not for: what to do about it; that is `core.canary`.
 """
 
+import math
 from typing import Any
 
 from triton_operator.api.rollout import Rollout, Step
-from triton_operator.core import canary, traffic
+from triton_operator.core import analysis, canary, traffic
+from triton_operator.core.judge import Reading
 from triton_operator.core.record import Held, Trial
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.times import timestamp
@@ -53,8 +55,8 @@ def trial_told(s: Situation) -> str:
     """Tell where the trial is and what it waits for."""
     trial, steps = s.record.trial, _steps(s)
     assert trial is not None
-    name, counts = s.target.name, trial.evidence.counts
-    shown = f"; {canary.told(counts)}" if counts.canary else ""
+    name, counted = s.target.name, analysis.told(trial)
+    shown = f"; {counted}" if counted else ""
     if trial.trouble:
         since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
         shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
@@ -72,8 +74,7 @@ def trial_told(s: Situation) -> str:
     if not is_routed(s):
         return f"{at}; {unrouted(s)}"
     if trial.step >= len(steps):
-        towards = canary.reading_of(s.world, trial)
-        return f"{at}; waits for the verdict, {_percent(towards.harmless, towards.passes_at)} % of it is there{shown}"
+        return f"{at}; waits for the verdict, {_towards_pass(_readings(s, trial))} % of it is there{shown}"
     pause = steps[trial.step].pause
     if pause and pause.duration_seconds is None:
         return f"{at} until a person promotes it{shown}"
@@ -101,16 +102,22 @@ def traffic_verified(s: Situation) -> Verdict | None:
 
 def rollout_status(s: Situation, trial: Trial) -> Json:
     """Tell of the trial for people, and for tools that plot it."""
-    steps, counts, reading = _steps(s), trial.evidence.counts, canary.reading_of(s.world, trial)
+    steps, readings = _steps(s), _readings(s, trial)
+    failed, slow = analysis.counts_of(trial, analysis.ERRORS), analysis.counts_of(trial, analysis.SLOW)
+    verdict = analysis.verdict_of(_rollout(s), trial)
     told: Json = {
         "step": min(trial.step + 1, len(steps)),
         "steps": len(steps),
-        "verdict": reading.verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
-        "canary": {"requests": counts.canary, "failed": counts.canary_bad},
-        "stable": {"requests": counts.stable, "failed": counts.stable_bad},
-        "towardsFail": _percent(reading.harm, reading.fails_at),
-        "towardsPass": _percent(reading.harmless, reading.passes_at),
+        "verdict": verdict.value if trial.paused != canary.INCONCLUSIVE else "INCONCLUSIVE",
+        "canary": {"requests": failed.canary, "failed": failed.canary_bad},
+        "stable": {"requests": failed.stable, "failed": failed.stable_bad},
+        "towardsFail": max(_percent(reading.harm, reading.fails_at) for reading in readings),
+        "towardsPass": _towards_pass(readings),
     }
+    if trial.edge:
+        told["slowMilliseconds"] = math.ceil(trial.edge)
+        told["canary"] |= {"timed": slow.canary, "slow": slow.canary_bad}
+        told["stable"] |= {"timed": slow.stable, "slow": slow.stable_bad}
     if trial.serving:
         told["servingSince"] = timestamp(trial.serving)
     return told
@@ -122,9 +129,20 @@ def held_told(held: Held) -> str:
     return held.message if held.by == "person" else told
 
 
+def _rollout(s: Situation) -> Rollout:
+    return s.world.spec.rollout if s.world.spec else Rollout()
+
+
+def _readings(s: Situation, trial: Trial) -> list[Reading]:
+    return list(analysis.readings_of(_rollout(s), trial).values())
+
+
+def _towards_pass(readings: list[Reading]) -> int:
+    return min(_percent(reading.harmless, reading.passes_at) for reading in readings)
+
+
 def _steps(s: Situation) -> tuple[Step, ...]:
-    rollout = s.world.spec.rollout if s.world.spec else Rollout()
-    return canary.ladder(rollout, desired=max(1, s.desired), surge=s.room.surge)
+    return canary.ladder(_rollout(s), desired=max(1, s.desired), surge=s.room.surge)
 
 
 def _percent(part: float, whole: float) -> int:

@@ -17,6 +17,7 @@ from triton_operator.core.record import Held, Record
 from triton_operator.core.resolution import Resolution
 from triton_operator.core.revision import Revision, render, revision_name, spec_hash
 from triton_operator.core.rollout import NOTHING
+from triton_operator.core.shares import room_of
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, World
 
@@ -59,7 +60,7 @@ def choose(world: World, record: Record) -> Goal:
     if (held and held.spec != spec_hash(spec, held.by)) or (held and held.goal not in world.revisions):
         record = replace(record, held=None)
     if isinstance(placed, Revision) and not record.held:
-        placed = golden_refusal(world, record, placed.name) or _unroutable(world, placed) or placed
+        placed = golden_refusal(world, record, placed.name) or _unroutable(world, record, placed) or placed
     wanted = placed if isinstance(placed, Revision) else None
     goal = world.revisions[record.held.goal] if record.held else wanted
     if goal is None:  # what was under way goes on
@@ -98,7 +99,7 @@ def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bo
     return replace(record, held=held)
 
 
-def _unroutable(world: World, revision: Revision) -> tuple[str, str] | None:
+def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, str] | None:
     """Say why requests cannot be shared out as the spec asks, as reason and message; None where they can."""
     assert world.spec is not None
     if world.spec.routing.gateway and HTTP_ROUTE not in world.listed:
@@ -109,10 +110,21 @@ def _unroutable(world: World, revision: Revision) -> tuple[str, str] | None:
         )
         return "GatewayAPIMissing", words
     rollout = world.spec.rollout
-    if rollout.strategy != "Canary":
+    if rollout.strategy != "Canary" or revision.name == record.stable:  # as many replicas as there are: no step follows
         return None
-    found = canary.unreachable(rollout, desired=world.spec.replicas, gpu_count=revision.gpu_count)
-    return ("StepUnreachable", found) if found else None
+    desired, gpus = world.spec.replicas, revision.gpu_count
+    if found := canary.unreachable(rollout, desired=desired, gpu_count=gpus):
+        return "StepUnreachable", found
+    surge = room_of(rollout, desired=desired, gpu_count=gpus).surge
+    if found := canary.unjudged(rollout, desired=desired, surge=surge):
+        return "SlowRequestsUnjudged", found
+    if rollout.analysis and rollout.analysis.slow_requests and not world.settings.prometheus.url:
+        words = (
+            "spec.rollout.analysis.slowRequests needs the operator's setting prometheus.url: how long requests take is"
+            " counted by the Gateway's proxies only; set it in the chart's values, or remove slowRequests"
+        )
+        return "PrometheusNeeded", words
+    return None
 
 
 def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:

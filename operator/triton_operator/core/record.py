@@ -85,6 +85,8 @@ class Sample:
         revision: whose requests were counted.
         requests: requests that ended since the program that counts them began.
         failed: those of them that failed.
+        timed: requests whose duration was counted.
+        slow: those of them that took longer than they may.
         at: when they were counted, in seconds since the epoch.
     """
 
@@ -92,6 +94,8 @@ class Sample:
     requests: int
     failed: int
     at: float
+    timed: int = 0
+    slow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,9 @@ class Trial:
         serving: when its first weight was asked for, or a person let it go on; 0 before.
         paused: why it stays where it is until a person acts, one word; "" where it does not.
         promoted: whether it takes over, pod by pod.
-        evidence: what its requests have shown, beside those of stable.
+        bounds: stands for the bounds by which it is judged.
+        evidence: what its requests have shown beside those of stable, by metric.
+        edge: the duration in milliseconds above which requests were counted as slow; 0 where none was.
         samples: by whose they are, the counters read last; empty where the next look begins anew.
         sampled: when they were asked for last; 0 before.
         heard: when there was an answer last; 0 before.
@@ -123,7 +129,9 @@ class Trial:
     serving: float = 0.0
     paused: str = ""
     promoted: bool = False
-    evidence: Evidence = field(default_factory=Evidence)
+    bounds: str = ""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    edge: float = 0.0
     samples: Mapping[str, Sample] = field(default_factory=dict)
     sampled: float = 0.0
     heard: float = 0.0
@@ -316,10 +324,17 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         serving=_time(value["serving"]),
         paused=str(value["paused"]),
         promoted=bool(value["promoted"]),
-        evidence=_evidence(value["evidence"]),
+        bounds=str(value["bounds"]),
+        evidence={str(name): _evidence(of) for name, of in value["evidence"].items()},
+        edge=_time(value["edge"]),
         samples={
             str(place): Sample(
-                str(sample["revision"]), int(sample["requests"]), int(sample["failed"]), _time(sample["at"])
+                str(sample["revision"]),
+                int(sample["requests"]),
+                int(sample["failed"]),
+                _time(sample["at"]),
+                timed=int(sample["timed"]),
+                slow=int(sample["slow"]),
             )
             for place, sample in value["samples"].items()
         },

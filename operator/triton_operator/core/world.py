@@ -118,10 +118,12 @@ class Measured:
     Attributes:
         samples: counters by whose they are, a pod or a proxy and its backend; None if they could not be read.
         trouble: what is amiss, or None.
+        edge: the duration in milliseconds above which requests were counted as slow; None where none was.
     """
 
     samples: Mapping[str, Sample] | None
     trouble: str | None = None
+    edge: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ EnvoyProxy has `telemetry.metrics.enableGRPCStats`.
 Not for: asking; see `edges.prometheus`.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ _GRPC = re.compile(r"envoy_cluster_grpc_(?:.+_)?(?P<code>[0-9]+)$")
 _SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
 """UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: as OpenTelemetry counts a server's."""
 _GRPC_RULE = "0"
+_DURATION = "envoy_cluster_upstream_rq_time_bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Counted:
         requests: those that were answered.
         failed: those of them with a status 5xx, or a gRPC status that is a server's fault.
         at: when that was scraped, in seconds since the epoch.
+        timed: those whose duration was counted.
+        slow: those of them that took longer than the reading's `edge`.
     """
 
     proxy: str
@@ -40,6 +44,8 @@ class Counted:
     requests: int
     failed: int
     at: float
+    timed: int
+    slow: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,59 +55,78 @@ class Reading:
     Attributes:
         counted: by proxy and backend.
         grpc_unseen: whether gRPC calls were answered whose status nobody counts.
+        edge: the duration in milliseconds above which requests are slow, the nearest one at or above what was asked for
+            that is counted; None where none was asked for, or none is counted.
     """
 
     counted: tuple[Counted, ...]
     grpc_unseen: bool
+    edge: float | None = None
 
 
-def query(namespace: str, route: str) -> str:
+def query(namespace: str, route: str, *, timed: bool) -> str:
     """Write the PromQL for the counters of a route's first two rules.
 
     Args:
         namespace: the route's namespace.
         route: its name.
+        timed: whether durations matter.
     """
     cluster = re.escape(f"httproute/{namespace}/{route}/").replace("\\", "\\\\")
-    return (
-        '{__name__=~"envoy_cluster_upstream_rq_xx|envoy_cluster_grpc_(.+_)?[0-9]+",'
-        f'envoy_cluster_name=~"{cluster}rule/[01]/backend/[01]"}}[{WINDOW}]'
-    )
+    names = "envoy_cluster_upstream_rq_xx|envoy_cluster_grpc_(.+_)?[0-9]+" + (f"|{_DURATION}" if timed else "")
+    return f'{{__name__=~"{names}",envoy_cluster_name=~"{cluster}rule/[01]/backend/[01]"}}[{WINDOW}]'
 
 
-def read(series: Iterable[Json]) -> Reading:
+def read(series: Iterable[Json], *, slow: int | None) -> Reading:
     """Add the series of each proxy and backend up.
 
     Args:
         series: what `query` brought.
+        slow: above which duration in milliseconds requests are slow; None where that does not matter.
     """
-    found: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    calls = told = False
-    for one in series:
-        labels = one["metric"]
-        place = _CLUSTER.match(labels.get("envoy_cluster_name", ""))
-        values = one.get("values") or ()
-        if place is None or not values:
-            continue
-        at, value = float(values[-1][0]), float(values[-1][1])
-        of = found[_proxy(labels), int(place["backend"])]
-        of[2] = max(of[2], at)
-        if grpc := _GRPC.match(labels["__name__"]):
-            told = True
-            of[1] += value if int(grpc["code"]) in _SERVER_FAULTS else 0.0
-            continue
-        of[0] += value
-        kind = labels.get("envoy_response_code_class")
-        of[1] += value if kind == "5" else 0.0
-        calls = calls or (place["rule"] == _GRPC_RULE and kind == "2" and value > 0)
-    for proxy, backend in list(found):  # what a proxy has sent nothing to, it does not list
-        of = found[proxy, 1 - backend]
-        of[2] = max(of[2], found[proxy, backend][2])
-    counted = [
-        Counted(proxy, backend, int(requests), min(int(failed), int(requests)), at)
-        for (proxy, backend), (requests, failed, at) in sorted(found.items())
+    latest = [
+        (one["metric"], place, float(one["values"][-1][0]), float(one["values"][-1][1]))
+        for one in series
+        if one.get("values") and (place := _CLUSTER.match(one["metric"].get("envoy_cluster_name", "")))
     ]
-    return Reading(tuple(counted), grpc_unseen=calls and not told)
+    edges = {float(labels["le"]) for labels, *_ in latest if labels["__name__"] == _DURATION}
+    edge = min((e for e in edges if slow is not None and slow <= e < math.inf), default=None)
+    found: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
+    calls = told = False
+    for labels, place, at, value in latest:
+        of = found[_proxy(labels), int(place["backend"])]
+        of.at = max(of.at, at)
+        if labels["__name__"] == _DURATION:
+            of.timed += value if float(labels["le"]) == math.inf else 0.0
+            of.quick += value if float(labels["le"]) == edge else 0.0
+        elif grpc := _GRPC.match(labels["__name__"]):
+            told = True
+            of.failed += value if int(grpc["code"]) in _SERVER_FAULTS else 0.0
+        else:
+            of.requests += value
+            kind = labels.get("envoy_response_code_class")
+            of.failed += value if kind == "5" else 0.0
+            calls = calls or (place["rule"] == _GRPC_RULE and kind == "2" and value > 0)
+    for proxy, backend in list(found):  # what a proxy has sent nothing to, it does not list
+        other = found[proxy, 1 - backend]
+        other.at = max(other.at, found[proxy, backend].at)
+    counted = tuple(of.counted(proxy, backend, edge) for (proxy, backend), of in sorted(found.items()))
+    return Reading(counted, grpc_unseen=calls and not told, edge=edge)
+
+
+@dataclass(slots=True)
+class _Sums:
+    requests: float = 0.0
+    failed: float = 0.0
+    timed: float = 0.0
+    quick: float = 0.0
+    at: float = 0.0
+
+    def counted(self, proxy: str, backend: int, edge: float | None) -> Counted:
+        slow = int(self.timed - self.quick) if edge else 0
+        failed = min(int(self.failed), int(self.requests))
+        timed = int(self.timed) if edge else 0
+        return Counted(proxy, backend, int(self.requests), failed, self.at, timed=timed, slow=slow)
 
 
 def _proxy(labels: Json) -> str:

@@ -1,0 +1,194 @@
+"""What the requests of a trial have shown: from counters to evidence, from evidence to a verdict.
+
+Each metric is a count of requests that went badly: those that failed, and those that were slow. Both revisions are
+counted over the same intervals. Slow requests are counted only while a pod of the canary has about the load of a pod
+of stable: which of them answers sooner says nothing otherwise.
+Not for: the statistics, which are `core.judge`'s; what follows from a verdict, which is `core.canary`'s.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from triton_operator.api.rollout import Analysis, Errors, Rollout, SlowRequests
+from triton_operator.core import judge
+from triton_operator.core.judge import Counts, Evidence, Limits, Reading, Verdict
+from triton_operator.core.record import Record, Sample, Trial
+from triton_operator.core.resolution import short_hash
+from triton_operator.core.traffic import needed, reachable
+from triton_operator.core.world import World
+
+ERRORS = "errors"
+SLOW = "slow"
+INTERVAL_SECONDS = 10
+FIRST_SECONDS = 5
+ALIKE = (0.8, 1.25)
+"""A pod of the canary whose load is between these times that of a pod of stable has about the same."""
+GUARD = Limits(fail_ratio=2.0, pass_ratio=4.0, material=0.05, floor=0.001, alpha=0.001)
+"""Without `analysis` only what certainly fails one request in twenty, and twice as many as stable, is failed."""
+
+_COUNTED: Mapping[str, Callable[[Sample], tuple[int, int]]] = {
+    ERRORS: lambda sample: (sample.requests, sample.failed),
+    SLOW: lambda sample: (sample.timed, sample.slow),
+}
+
+
+def limits_of(rollout: Rollout) -> dict[str, Limits]:
+    """Say by which bounds a canary is judged, for each metric."""
+    analysis = rollout.analysis
+    if analysis is None:
+        return {ERRORS: GUARD}
+    found = {ERRORS: _limits(analysis, analysis.errors)}
+    if analysis.slow_requests:
+        found[SLOW] = _limits(analysis, analysis.slow_requests)
+    return found
+
+
+def begun(trial: Trial, rollout: Rollout) -> Trial:
+    """Begin the evidence anew if it was gathered under other bounds than those of now."""
+    slow = rollout.analysis.slow_requests if rollout.analysis else None
+    limits = [(name, repr(of)) for name, of in limits_of(rollout).items()]
+    bounds = short_hash([limits, slow.threshold_milliseconds if slow else 0])
+    if trial.bounds == bounds:
+        return trial
+    return replace(trial, bounds=bounds, evidence={}, samples={}, edge=0.0)
+
+
+def readings_of(rollout: Rollout, trial: Trial) -> dict[str, Reading]:
+    """Say what the evidence of a trial amounts to, for each metric."""
+    limits = limits_of(rollout)
+    return {
+        name: judge.read(trial.evidence.get(name, Evidence()), of, metrics=len(limits)) for name, of in limits.items()
+    }
+
+
+def verdict_of(rollout: Rollout, trial: Trial) -> Verdict:
+    """Say PASS, FAIL or CONTINUE: one metric is enough to fail, and each has to pass."""
+    return judge.overall(reading.verdict for reading in readings_of(rollout, trial).values())
+
+
+def failed_by(rollout: Rollout, trial: Trial) -> str | None:
+    """Tell by what the canary has failed; None where it has not."""
+    for name, reading in readings_of(rollout, trial).items():
+        if reading.verdict == Verdict.FAIL:
+            return _told(name, trial)
+    return None
+
+
+def told(trial: Trial) -> str:
+    """Tell what was counted, metric by metric; nothing while no request of the canary was."""
+    return "; ".join(_told(name, trial) for name, evidence in sorted(trial.evidence.items()) if evidence.counts.canary)
+
+
+def counts_of(trial: Trial, metric: str) -> Counts:
+    """Say what was counted for a metric."""
+    return trial.evidence.get(metric, Evidence()).counts
+
+
+def unjudged(rollout: Rollout, *, desired: int, surge: int, weights: tuple[int, ...]) -> str | None:
+    """Say why slow requests could never be judged and what to do; None where they can, or are not to be.
+
+    Args:
+        rollout: what the spec says.
+        desired: pods of the revision that serves.
+        surge: pods that the canary may have beside them.
+        weights: those of the steps, in percent, below 100.
+    """
+    if not rollout.analysis or not rollout.analysis.slow_requests or not desired:
+        return None
+    if any(_are_alike(weight / needed(weight, desired), (100 - weight) / desired) for weight in weights):
+        return None
+    fits = [
+        f"{100 * n // (desired + n)} ({n} {'pod' if n == 1 else 'pods'})" for n in range(1, min(surge, desired, 4) + 1)
+    ]
+    return (
+        "spec.rollout.analysis.slowRequests are counted only while a pod of the canary has about the load of one that"
+        f" serves, and with {desired} replicas no step brings that about: add one with setWeight {' or '.join(fits)}"
+    )
+
+
+def is_due(analysis: Analysis | None, trial: Trial | None, now: float) -> bool:
+    """Say whether counters are to be read now."""
+    return trial is not None and trial.level > 0 and now >= next_look(analysis, trial)
+
+
+def next_look(analysis: Analysis | None, trial: Trial) -> float:
+    """Say when counters are to be read next; sooner as long as there is nothing to compare them with."""
+    interval = float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
+    return trial.sampled + (interval if trial.samples else min(interval, FIRST_SECONDS))
+
+
+def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial:
+    """Add what was counted since the last look to the evidence.
+
+    Args:
+        world: the world, with what was measured.
+        record: the record.
+        trial: its trial, of which the Gateways have taken the weight over.
+        rollout: what the spec says.
+    """
+    measured = world.measured
+    if measured is None or not is_due(rollout.analysis, trial, world.now):
+        return trial
+    trial = replace(trial, sampled=world.now, trouble=measured.trouble or "")
+    if measured.samples is None:
+        return trial
+    samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
+    evidence = dict(trial.evidence)
+    for name, limits in limits_of(rollout).items():
+        if name == SLOW and (not measured.edge or not _has_load_alike(world, record, trial)):
+            continue
+        counts = _counted(trial, samples, stable=record.stable or "", metric=name)
+        evidence[name] = judge.heard(evidence.get(name, Evidence()), counts, limits)
+    return replace(
+        trial, evidence=evidence, samples=dict(trial.samples) | samples, heard=world.now, edge=measured.edge or 0.0
+    )
+
+
+def _limits(analysis: Analysis, bounds: Errors | SlowRequests) -> Limits:
+    return Limits(
+        fail_ratio=bounds.fail_ratio_percent / 100,
+        pass_ratio=bounds.pass_ratio_percent / 100,
+        material=bounds.material_permille / 1000,
+        floor=bounds.floor_permille / 1000,
+        cluster=analysis.cluster_factor,
+    )
+
+
+def _told(metric: str, trial: Trial) -> str:
+    counts = counts_of(trial, metric)
+    bad = "failed" if metric == ERRORS else f"took longer than {trial.edge:g} ms"
+    return (
+        f"{counts.canary_bad} of its {counts.canary} requests {bad}, and {counts.stable_bad} of {counts.stable} of the"
+        " revision that serves beside it"
+    )
+
+
+def _has_load_alike(world: World, record: Record, trial: Trial) -> bool:
+    """Say whether a pod of the canary gets about as many requests as one of stable, by the weights taken over."""
+    weights = world.route.weights if world.route else {}
+    canary, stable = reachable(world, trial.revision), reachable(world, record.stable or "")
+    if not canary or not stable:
+        return False
+    return _are_alike(weights.get(trial.revision, 0) / canary, weights.get(record.stable or "", 0) / stable)
+
+
+def _are_alike(load: float, other: float) -> bool:
+    least, most = ALIKE
+    return load > 0 and other > 0 and least <= load / other <= most
+
+
+def _counted(trial: Trial, after: Mapping[str, Sample], *, stable: str, metric: str) -> Counts:
+    """Count what ended between two looks; of a program that was started again, all since then."""
+    found: dict[str, list[int]] = {trial.revision: [0, 0], stable: [0, 0]}
+    of = _COUNTED[metric]
+    for place, now in after.items():
+        then = trial.samples.get(place)
+        if then is None or then.revision != now.revision or now.revision not in found:
+            continue
+        (all_now, bad_now), (all_then, bad_then) = of(now), of(then)
+        if all_now < all_then or bad_now < bad_then:
+            all_then = bad_then = 0
+        found[now.revision][0] += max(bad_now - bad_then, all_now - all_then)
+        found[now.revision][1] += bad_now - bad_then
+    (canary_all, canary_bad), (stable_all, stable_bad) = found[trial.revision], found[stable]
+    return Counts(canary=canary_all, stable=stable_all, canary_bad=canary_bad, stable_bad=stable_bad)
