@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.report import HEAD, Phase
+from benchmarks.load.report import HEAD, Phase, told
 from benchmarks.report import table
 from cluster import gateway, prometheus, provider
 from diary import Diary
@@ -151,16 +151,16 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
 
     with diary.phase("a version that crashes"):
         namespace.apply(canary(4, "four"))
-        namespace.until(lambda: status(namespace).get("rejected", {}).get("version") == 4)
-        namespace.until(lambda: len(namespace.pods("adder")) == 1)
-        assert status(namespace)["stable"]["name"] == second
+        namespace.until(lambda: weight(namespace) == 10)
+        namespace.until(lambda: weight(namespace) == 0)
+        assert condition(namespace.get("tisvc", "adder"), "Available")["status"] == "True"
 
     with diary.phase("a version that is slow at times"):
         namespace.apply(canary(5, "five"))
         namespace.until(lambda: status(namespace).get("rejected", {}).get("version") == 5)
-        told = status(namespace)["rejected"]
-        assert told["reason"] == "CanaryFailed"
-        assert "requests took longer than 50 ms" in told["message"]
+        rejected = status(namespace)["rejected"]
+        assert rejected["reason"] == "CanaryFailed"
+        assert "requests took longer than 50 ms" in rejected["message"]
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
         assert status(namespace)["stable"]["name"] == second
 

@@ -4,17 +4,10 @@ import asyncio
 import hashlib
 import io
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tarfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +17,8 @@ from triton_operator.models.failure import PrepareError, Reason
 from triton_operator.models.prepare import prepare
 from triton_operator.models.request import Layout, ModelRequest, PrepareRequest
 from triton_operator.models.resolve import resolve
+
+from .servers import Servers, free_port, self_signed
 
 pytestmark = pytest.mark.contract
 
@@ -50,77 +45,6 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-class Servers:
-    """Starts servers; each is ended with the test."""
-
-    def __init__(self, root: Path, work: Path) -> None:
-        self.root, self.work = root, work
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def start(self, command: list[str], port: int) -> str:
-        log = (self.work / f"server-{len(self.started)}.log").open("wb")
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        self.started.append(process)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return f"http://127.0.0.1:{port}"
-        raise AssertionError(Path(log.name).read_text())
-
-    def nginx(self, *directives: str) -> str:
-        port = free_port()
-        return self.start_nginx(port, f"listen 127.0.0.1:{port};", *directives)
-
-    def start_nginx(self, port: int, *directives: str) -> str:
-        program = program_of("nginx", "nginx-light")
-        prefix = self.work / f"nginx-{port}"
-        prefix.mkdir(exist_ok=True)
-        temporary = " ".join(
-            f"{kind}_temp_path {prefix}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (prefix / "nginx.conf").write_text(
-            f"daemon off; master_process off; pid {prefix}/pid; error_log stderr; events {{}}"
-            f" http {{ {temporary} access_log off;"
-            f" server {{ root {self.root}; autoindex on; {' '.join(directives)} }} }}"
-        )
-        return self.start([program, "-p", str(prefix), "-c", str(prefix / "nginx.conf")], port)
-
-    def apache(self) -> str:
-        program = program_of("apache2", "apache2-bin")
-        modules = Path("/usr/lib/apache2/modules")
-        port = free_port()
-        names = ("mpm_event", "authz_core", "autoindex", "dir", "mime")
-        lines = [f"LoadModule {name}_module {modules}/mod_{name}.so" for name in names]
-        lines += [f"Listen 127.0.0.1:{port}", "ServerName localhost", f"PidFile {self.work}/apache.pid"]
-        lines += [f"DefaultRuntimeDir {self.work}", f"ErrorLog {self.work}/apache.log", "TypesConfig /dev/null"]
-        lines += [f"DocumentRoot {self.root}", "IndexOptions FancyIndexing HTMLTable"]
-        lines += ["User #65534", "Group #65534"]
-        lines += [f"<Directory {self.root}>", "Options +Indexes", "Require all granted", "</Directory>"]
-        (self.work / "apache.conf").write_text("\n".join(lines) + "\n")
-        return self.start([program, "-f", str(self.work / "apache.conf"), "-DFOREGROUND"], port)
-
-    def python(self) -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(self.root)]
-        return self.start(command, port)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def program_of(name: str, package: str) -> str:
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if found is None:
-        pytest.fail(f"{name} is missing: apt-get install {package}", pytrace=False)
-    return found
-
-
 @pytest.fixture
 def servers(root: Path, tmp_path: Path) -> Iterator[Servers]:
     started = Servers(root, tmp_path)
@@ -128,10 +52,7 @@ def servers(root: Path, tmp_path: Path) -> Iterator[Servers]:
         if path.is_relative_to(Path("/tmp")) and path != Path("/tmp"):
             path.chmod(0o755)
     yield started
-    for process in started.started:
-        with suppress(ProcessLookupError):  # one was killed by its test
-            os.killpg(process.pid, signal.SIGKILL)  # Apache's workers outlive it
-        process.wait()
+    started.stop()
 
 
 @pytest.fixture
@@ -375,13 +296,7 @@ def test_a_server_that_wants_a_password_gets_it_and_the_one_it_leads_to_does_not
 def test_a_private_authority_is_trusted_by_its_certificate_and_https_never_becomes_http(
     servers: Servers, root: Path, repository: Path, tmp_path: Path
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-    )
+    key, certificate = self_signed(tmp_path)
     plain, port = servers.nginx(), free_port()
     tls = f"ssl_certificate {certificate}; ssl_certificate_key {key}; location /down {{ return 302 {plain}/models/; }}"
     uri = servers.start_nginx(port, f"listen 127.0.0.1:{port} ssl;", tls).replace("http", "https")

@@ -79,10 +79,10 @@ class Prometheus:
             raise Unmeasured(f"{url} refused the question: {error}"[:_MESSAGE]) from error
         except requests.Timeout as error:
             raise Unmeasured(f"{url} did not answer within {ANSWER_SECONDS:g} s") from error
-        except (requests.RequestException, OSError) as error:
-            raise Unmeasured(f"{url} cannot be asked: {error}"[:_MESSAGE]) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (requests.JSONDecodeError, KeyError, TypeError) as error:
             raise Unmeasured(f"what {url} answered is not that of a Prometheus: {error!r}"[:_MESSAGE]) from error
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise Unmeasured(f"{url} cannot be asked: {error}"[:_MESSAGE]) from error
         if warnings:
             raise Unmeasured(f"{url} answered in part: {'; '.join(warnings)}"[:_MESSAGE])
         return found

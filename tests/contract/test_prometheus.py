@@ -1,0 +1,152 @@
+"""A real Prometheus on loopback that scrapes what a real Envoy has told, asked as the operator asks it.
+
+`metrics/envoy.txt` is from the proxy of an Envoy Gateway with a route of two rules and two backends, one of them slow;
+the two lines of failed requests are from its look at another version, the last one is of another service's route.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import debian
+from cluster.cache import cache_from_environment
+from cluster.prometheus import PACKAGE
+from triton_operator.api.settings import Prometheus as Settings
+from triton_operator.edges import envoy
+from triton_operator.edges.prometheus import Prometheus, Unmeasured
+
+from .servers import Servers, free_port, self_signed
+
+pytestmark = pytest.mark.contract
+
+STATS = Path(__file__).with_name("metrics") / "envoy.txt"
+TOKEN, TENANT = "t0ken", "models"
+PART = '{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["a store is away"]}'
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servers, str]]:
+    """Servers with a Prometheus that scrapes the proxy twice a second, and its address."""
+    work = tmp_path_factory.mktemp("prometheus")
+    served = work / "served" / "stats"
+    served.mkdir(parents=True)
+    (served / "prometheus").write_text(STATS.read_text())
+    servers = Servers(work / "served", work)
+    cache = cache_from_environment(os.environ)
+    with cache.locked():
+        program = debian.program_of(cache, PACKAGE, "usr/bin/prometheus")
+    proxy = servers.python().removeprefix("http://")
+    (work / "prometheus.yml").write_text(
+        "{global: {scrape_interval: 500ms, scrape_timeout: 400ms}, scrape_configs: [{job_name: envoy,"
+        f" metrics_path: /stats/prometheus, static_configs: [{{targets: ['{proxy}']}}]}}]}}"
+    )
+    port = free_port()
+    options = (f"config.file={work}/prometheus.yml", f"storage.tsdb.path={work}/data")
+    command = [str(program), f"--web.listen-address=127.0.0.1:{port}", *(f"--{option}" for option in options)]
+    yield servers, servers.start(command, port)
+    servers.stop()
+
+
+async def reading(settings: Settings, *, slow: int | None = 40, route: str = "adder") -> envoy.Reading:
+    source = Prometheus(settings)
+    try:
+        return envoy.read(await source.series(envoy.query("default", route, timed=slow is not None)), slow=slow)
+    finally:
+        source.close()
+
+
+async def first(url: str, **more: Any) -> envoy.Reading:
+    """The reading once something was scraped."""
+    while True:
+        found = await reading(Settings(url=url), **more)
+        if found.counted:
+            return found
+
+
+async def test_both_backends_are_counted_over_both_protocols(prometheus: tuple[Servers, str]) -> None:
+    found = await first(prometheus[1])
+    canary, stable = found.counted
+    assert (canary.backend, stable.backend) == (0, 1)
+    assert canary.proxy == stable.proxy
+    assert (canary.requests, canary.failed) == (154 + 142 + 11, 14 + 11)
+    assert (stable.requests, stable.failed) == (6696 + 6760, 0)
+    assert not found.grpc_unseen
+
+
+async def test_slow_are_requests_above_the_next_edge_that_is_counted(prometheus: tuple[Servers, str]) -> None:
+    found = await first(prometheus[1], slow=40)
+    assert found.edge == 50
+    canary, stable = found.counted
+    assert (canary.timed, canary.slow) == (150 + 138, 150 - 85 + 138 - 76)
+    assert 0 < stable.slow < 0.01 * stable.timed
+    assert (await reading(Settings(url=prometheus[1]), slow=50)).edge == 50
+    assert (await reading(Settings(url=prometheus[1]), slow=51)).edge == 100
+    untimed = await reading(Settings(url=prometheus[1]), slow=None)
+    assert (untimed.edge, {counted.timed for counted in untimed.counted}) == (None, {0})
+    assert [replace(counted, timed=0, slow=0) for counted in found.counted] == list(untimed.counted)
+
+
+async def test_a_route_whose_name_begins_alike_is_another_one(prometheus: tuple[Servers, str]) -> None:
+    other = await first(prometheus[1], route="adder-other")
+    assert [counted.requests for counted in other.counted] == [1000, 0]
+    assert not (await reading(Settings(url=prometheus[1]), route="add")).counted
+    assert other.grpc_unseen  # nobody has told of its gRPC calls how they ended
+
+
+async def test_a_token_a_tenant_and_a_private_authority(prometheus: tuple[Servers, str], tmp_path: Path) -> None:
+    servers, url = prometheus
+    key, certificate = self_signed(tmp_path)
+    port = free_port()
+    listen = f"listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};"
+    guard = (
+        f'if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}'
+        f" if ($http_x_scope_orgid != {TENANT}) {{ return 403; }}"
+    )
+    servers.start_nginx(port, listen, f"location /metrics/ {{ {guard} proxy_pass {url}/; }}")
+    token = tmp_path / "token"
+    token.write_text("another\n")
+    settings = Settings(
+        url=f"https://127.0.0.1:{port}/metrics/",
+        caFile=str(certificate),
+        tokenFile=str(token),
+        headers={"X-Scope-OrgID": TENANT},
+    )
+    with pytest.raises(Unmeasured, match="refused the question"):
+        await reading(settings)
+    token.write_text(f"{TOKEN}\n")  # it is read anew each time
+    assert (await reading(settings)).counted
+    with pytest.raises(Unmeasured, match="refused the question"):
+        await reading(settings.model_copy(update={"headers": {}}))
+    with pytest.raises(Unmeasured, match=r"cannot be asked.*certificate"):
+        await reading(settings.model_copy(update={"caFile": None}))
+
+
+@pytest.mark.parametrize(
+    ("directive", "words"),
+    [
+        pytest.param("return 503;", "refused the question", id="it is starting"),
+        pytest.param("return 200 '<html>';", "is not that of a Prometheus", id="a page"),
+        pytest.param(
+            f"return 200 '{PART}';",
+            "answered in part: a store is away",
+            id="a part",
+        ),
+    ],
+)
+async def test_what_cannot_be_relied_on_is_no_answer(
+    prometheus: tuple[Servers, str], directive: str, words: str
+) -> None:
+    port = free_port()
+    url = prometheus[0].start_nginx(port, f"listen 127.0.0.1:{port};", f"location / {{ {directive} }}")
+    with pytest.raises(Unmeasured, match=words):
+        await reading(Settings(url=url))
+
+
+async def test_a_prometheus_that_is_away_is_told_by_its_address() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(Unmeasured, match=f"{url} cannot be asked"):
+        await reading(Settings(url=url))
