@@ -86,6 +86,13 @@ def install(cache: Cache, kubectl: Kubectl, helm: Callable[..., str], *, control
         )
 
 
+def service_of(kubectl: Kubectl) -> str:
+    """The name of the Service of the Gateway's proxies, in the namespace `SYSTEM`; its port is 80."""
+    selector = f"--selector=gateway.envoyproxy.io/owning-gateway-name={NAME}"
+    (found,) = json.loads(kubectl("get", "services", f"--namespace={SYSTEM}", selector, "--output=json"))["items"]
+    return str(found["metadata"]["name"])
+
+
 def _chart(cache: Cache) -> Path:
     """Take the chart out of the Go module, whose values are a template."""
     source = tools.HERE / tools.ENVOY_GATEWAY.module

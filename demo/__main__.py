@@ -1,4 +1,4 @@
-"""Serve a real model on a real cluster and ask it: install the chart, apply an example, watch it, infer twice.
+"""Serve a real model on a real cluster: install the chart, apply an example, ask it, roll out a good and a bad version.
 
 Not for: tests; see e2e/.
 """
@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cluster import prometheus
 from cluster.forward import forwarded
 from cluster.processes import ClusterError, run
 from cluster.provider import Cluster, current
+from demo import canary
 
 ROOT = Path(__file__).parent.parent
 SYSTEM, NAMESPACE, SERVICE = "triton-operator-system", "demo", "digits"
@@ -43,6 +46,10 @@ def main() -> int:
         watch(cluster)
         step("Ask it, by tritonclient over HTTP and over gRPC")
         ask(cluster)
+        if canary.has_gateway(cluster):
+            canary.play(cluster, NAMESPACE, console, step, samples()[7]["pixels"])
+        else:
+            console.print("[dim]No Gateway gateways/inference here: no canaries are shown.[/]")
         step("What the cluster has now: kubectl get tisvc,deployments,services,pods -n demo")
         console.print(kubectl(cluster, "get", "tisvc,deployments,services,pods", "-o", "wide").rstrip(), soft_wrap=True)
     except ClusterError as error:
@@ -66,7 +73,7 @@ def install(cluster: Cluster) -> None:
     images = cluster.load()
     helm(cluster, "upgrade", "--install", "triton-operator", ROOT / "charts" / "triton-operator",
          "--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "120s",
-         *image_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+         *image_values(images.operator.by_content, images.triton.by_content), *prometheus_values(cluster))  # fmt: skip
     console.print(kubectl(cluster, "get", "pods", namespace=SYSTEM).rstrip())
 
 
@@ -86,6 +93,14 @@ def image_values(operator: str, triton: str) -> list[str]:
         registry, _, repository = name.partition("/")
         values += [f"{place}.registry={registry}", f"{place}.repository={repository}", f"{place}.tag={tag}"]
     return [word for value in values for word in ("--set-string", value)]
+
+
+def prometheus_values(cluster: Cluster) -> list[str]:
+    """Give the chart's value that leads to the local cluster's Prometheus, if this is one."""
+    with suppress(ClusterError):
+        cluster.kubectl("get", "service", prometheus.NAME, f"--namespace={prometheus.NAMESPACE}")
+        return ["--set-string", f"prometheus.url={prometheus.URL}"]
+    return []
 
 
 def apply(cluster: Cluster) -> None:
@@ -145,8 +160,8 @@ def ask(cluster: Cluster) -> None:
     Raises:
         ClusterError: an answer is wrong.
     """
-    samples = json.loads((Path(__file__).parent / "digits.json").read_text())
-    pixels = np.array([sample["pixels"] for sample in samples], dtype=np.float32)
+    digits_shown = samples()
+    pixels = np.array([sample["pixels"] for sample in digits_shown], dtype=np.float32)
     address = cluster.tools / "kubectl", cluster.environment(), f"service/{SERVICE}"
     with forwarded(*address, 8000, 8001, namespace=NAMESPACE) as ports:
         answers = {
@@ -160,8 +175,14 @@ def ask(cluster: Cluster) -> None:
             f"over {protocol:4}: the ten digits read as {digits} in {1000 * seconds:.1f} ms;"
             f" the one above is a {digits[7]} ({probabilities[7].max():.0%} sure)"
         )
-        if digits != [sample["digit"] for sample in samples]:
+        if digits != [sample["digit"] for sample in digits_shown]:
             raise ClusterError(f"over {protocol} the model read {digits}")
+
+
+def samples() -> list[dict[str, Any]]:
+    """Read the sample digits: each with its 64 pixels and the digit that it shows."""
+    found: list[dict[str, Any]] = json.loads((Path(__file__).parent / "digits.json").read_text())
+    return found
 
 
 def infer(client: Any, address: str, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

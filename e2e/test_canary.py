@@ -87,10 +87,7 @@ def canary(version: int, name: str, *, steps: list[Json] | None = None, **more: 
 
 def address(cluster: provider.Cluster) -> str:
     """Where the Gateway answers inside the cluster."""
-    selector = f"--selector=gateway.envoyproxy.io/owning-gateway-name={gateway.NAME}"
-    words = ("get", "services", f"--namespace={gateway.SYSTEM}", selector, "--output=json")
-    (found,) = json.loads(cluster.kubectl(*words))["items"]
-    return f"{found['metadata']['name']}.{gateway.SYSTEM}.svc.cluster.local:80"
+    return f"{gateway.service_of(cluster.kubectl)}.{gateway.SYSTEM}.svc.cluster.local:80"
 
 
 def status(namespace: Namespace) -> Json:
