@@ -459,6 +459,15 @@ def test_while_nothing_can_be_counted_nothing_is_promoted_and_nothing_rolled_bac
     assert cluster.status["rejected"]["reason"] == "CanaryFailed"
 
 
+def test_a_pod_that_the_gateways_may_not_know_yet_gets_nothing_and_is_looked_at_again_soon() -> None:
+    cluster = begun()
+    cluster.run(60, until=lambda c: any(pod.serves for pod in c.of(c.target)))
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert cluster.plan.look_again == 2
+    cluster.run(2)
+    assert cluster.weights[cluster.target] == 10
+
+
 def test_a_gateway_that_takes_nothing_over_moves_nothing() -> None:
     cluster = begun()
     cluster.gateway = False

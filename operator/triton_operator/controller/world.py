@@ -18,11 +18,12 @@ from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
 from triton_operator.core.analysis import is_due
-from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
+from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable, ready_for
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
+from triton_operator.core.traffic import KNOWN_SECONDS
 from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
@@ -73,7 +74,8 @@ async def gather(
         if len(fleets) > 1:
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
             endpoints = ready_endpoints((body for body in slices if _service_of(body) == name), pods)
-            backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), pods)
+            known = (pod for pod in pods if ready_for(pod, now=now) >= KNOWN_SECONDS)
+            backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), known)
     spec, error = read_spec(service)
     record = _record(children[names.CONFIG_MAP], name)
     revisions = _revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION])

@@ -326,6 +326,8 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return STALLED_SECONDS
     if len(record.serving) > 1 or record.resuming or world.waits:
         return ROLLING_SECONDS
+    if traffic.has_unknown(world):
+        return ROLLING_SECONDS
     if record.trial and record.trial.weight:
         return canary.look_again(world, record, desired=max(1, world.spec.replicas if world.spec else 1))
     # What has waited for long is looked at less often; that pods become ready is told by an event at once.

@@ -12,6 +12,9 @@ from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING, carrier
 from triton_operator.core.world import World
 
+KNOWN_SECONDS = 2.0
+"""A Gateway learns of a ready pod after the API server did, and answers 500 for a backend without any that it knows."""
+
 
 def is_split(world: World) -> bool:
     """Say whether a Gateway shares requests out among revisions, instead of leading to the Service of all."""
@@ -60,9 +63,14 @@ def _back(world: World, record: Record, target: str, desired: int) -> dict[str, 
 
 
 def reachable(world: World, revision: str) -> int:
-    """Count the pods of a revision that are ready and that its Service shows as ready, so that a Gateway knows them."""
+    """Count the pods of a revision that a Gateway knows: ready for a while, and shown as ready by its own Service."""
     ready = world.fleets.get(revision, NOTHING).ready
     return ready if world.backed is None else min(ready, world.backed.get(revision, 0))
+
+
+def has_unknown(world: World) -> bool:
+    """Say whether pods are ready that the Gateways may have yet to learn of."""
+    return is_split(world) and any(fleet.ready > reachable(world, name) for name, fleet in world.fleets.items())
 
 
 def needed(weight: int, desired: int) -> int:

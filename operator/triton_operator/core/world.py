@@ -148,7 +148,8 @@ class World:
         route: the HTTPRoute of the service, or None if there is none.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
-        backed: ready endpoints of each revision's own Service, or None if they were not looked at.
+        backed: ready endpoints of each revision's own Service that Gateways know by now, or None if they were not
+            looked at.
         answers: what pods have answered to what was asked of them.
         measured: counters of both revisions of a trial, or None if they were not read.
         dead: uids of pods that call themselves ready and execute nothing any more.
