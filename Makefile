@@ -36,7 +36,7 @@ $(READY): requirements-dev.lock pyproject.toml
 setup: $(READY)  ## Make the virtual environment from the lock
 
 .PHONY: demo
-demo: $(READY)  ## Serve a model on a real cluster and ask it, step by step
+demo: $(READY)  ## Serve a model on a real cluster, ask it, roll out a good and a bad version
 	@$(BIN)/python -m cluster up
 	@$(IN_CLUSTER) $(BIN)/python -m demo
 
