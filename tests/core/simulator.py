@@ -148,6 +148,8 @@ class Cluster:
     slowness: dict[int, float] = field(default_factory=dict)
     """By version, the share of requests that are slow."""
     settings: Settings = SETTINGS
+    rival: str | None = None
+    """Whose route claimed the same requests first."""
     answers: list[Answer] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     config_maps: dict[str, Json] = field(default_factory=dict)
@@ -309,6 +311,7 @@ class Cluster:
                 names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
             }
             | ({names.HTTP_ROUTE: frozenset([SERVICE] if self.route else [])} if self.gateway_api else {}),
+            rival=self.rival,
             route=route_of(self.route) if self.route else None,
             pods=pods,
             endpoints=endpoints,

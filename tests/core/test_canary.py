@@ -448,6 +448,20 @@ def test_without_the_gateway_api_the_spec_is_refused_and_what_runs_serves_on() -
     assert weights(cluster)[-1] == 100
 
 
+def test_a_service_whose_host_name_is_taken_gets_no_route_and_serves_on() -> None:
+    cluster = Cluster(spec_of(1, replicas=2))
+    cluster.settle()
+    cluster.rival = "other/vision"
+    change(cluster, spec_of(2, replicas=2, rollout=canary()))
+    cluster.run(20)
+    assert cluster.condition("Accepted")["reason"] == "Conflict"
+    assert "the InferenceService other/vision already has a route" in cluster.condition("Accepted")["message"]
+    assert cluster.route is None
+    assert {pod.revision for pod in cluster.serving()} == {cluster.status["stable"]["name"]}
+    cluster.rival = None
+    assert weights(cluster)[-1] == 100
+
+
 def test_while_nothing_can_be_counted_nothing_is_promoted_and_nothing_rolled_back() -> None:
     analysis = {"intervalSeconds": 5, "maxDurationSeconds": 600}
     cluster = begun(rollout=canary(analysis=analysis), errors={2: 0.25}, blind=True)

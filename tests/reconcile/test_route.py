@@ -64,3 +64,25 @@ async def test_a_route_of_somebody_else_is_not_touched(services, operator) -> No
     await operator.until(is_told)
     found = await services.get("a", names.HTTP_ROUTE)
     assert found["spec"]["hostnames"] == ["mine.example.com"]
+
+
+async def test_of_two_services_on_one_host_name_the_first_is_unaffected(services, operator) -> None:
+    await services.apply("z", routing=ROUTING)
+    await services.complete("z")
+    assert await services.get("z", names.HTTP_ROUTE)
+    await services.apply("a", routing=ROUTING)
+
+    async def is_refused() -> bool:
+        conditions = (await services.get("a", names.INFERENCE_SERVICE) or {}).get("status", {}).get("conditions") or ()
+        return any(c["type"] == "Accepted" and c["reason"] == "Conflict" for c in conditions)
+
+    await operator.until(is_refused)
+    assert await services.get("a", names.HTTP_ROUTE) is None
+    conditions = (await services.get("z", names.INFERENCE_SERVICE))["status"]["conditions"]
+    assert {c["status"] for c in conditions if c["type"] == "Accepted"} == {"True"}
+    await services.apply("z", routing={"gateway": ROUTING["gateway"] | {"hostnames": ["z.example.com"]}})
+
+    async def has_a_route() -> bool:
+        return await services.get("a", names.HTTP_ROUTE) is not None
+
+    await operator.until(has_a_route)

@@ -11,6 +11,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.controller.kept import Kept, number, version_of
 from triton_operator.controller.queue import Key
+from triton_operator.core.claims import Claim, Claims, claims_of
 from triton_operator.edges.kubernetes import Object
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
@@ -31,6 +32,8 @@ class Store:
         self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in _KIND_OF.values()}
         self._served: tuple[Kind, ...] = ()
         self._children: dict[str, set[tuple[Kind, Key]]] = {}
+        self._claims: dict[Key, Claims] = {}
+        self._claimants: dict[Claim, set[Key]] = {}
         # When an object went, so that a late older event does not bring it back. A complete list says the same of all
         # that it does not show, so the horizon of the list takes the place of older entries.
         self._gone: dict[Kind, dict[Key, int]] = {kind: {} for kind in _KIND_OF.values()}
@@ -69,6 +72,11 @@ class Store:
         """Return the children of one kind that a service controls, by name; the caller must not change them."""
         keys = sorted(key for child_kind, key in self._children.get(owner_uid, ()) if child_kind == kind)
         return [self._objects[kind][key].unpack() for key in keys]
+
+    def claimants(self, wanted: Claims) -> list[tuple[Key, Claims]]:
+        """Return the routes of services that claim some of the same requests, with all that they claim."""
+        keys = {key for claim in wanted.listeners for key in self._claimants.get(claim, ())}
+        return [(key, self._claims[key]) for key in sorted(keys)]
 
     def observe(self, event_type: str | None, seen: Object) -> tuple[Key, ...]:
         """Take in a watch event.
@@ -150,6 +158,10 @@ class Store:
         elif now.owner is not None:  # else it is not a child of ours, whatever its labels say
             self._objects[kind][key] = now
             self._children.setdefault(now.owner[1], set()).add((kind, key))
+            if kind == names.HTTP_ROUTE:
+                self._claims[key] = claims_of(now.unpack())
+                for claim in self._claims[key].listeners:
+                    self._claimants.setdefault(claim, set()).add(key)
 
     def _forget(self, kind: Kind, key: Key, version: int | None, *last: Kept) -> tuple[Key, ...]:
         known = self._objects[kind].get(key)
@@ -162,6 +174,11 @@ class Store:
 
     def _unlink(self, kind: Kind, key: Key) -> None:
         known = self._objects[kind].pop(key, None)
+        if kind == names.HTTP_ROUTE and (claimed := self._claims.pop(key, None)):
+            for claim in claimed.listeners:
+                self._claimants[claim].discard(key)
+                if not self._claimants[claim]:
+                    del self._claimants[claim]
         owner = known.owner if known is not None else None
         if owner is not None and (siblings := self._children.get(owner[1])) is not None:
             siblings.discard((kind, key))

@@ -18,6 +18,7 @@ from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
 from triton_operator.core.analysis import is_due
+from triton_operator.core.claims import first, wanted_claims
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable, ready_for
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
@@ -110,6 +111,7 @@ async def gather(
         fleets=fleets,
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
+        rival=_rival(store, spec, (namespace, name)) if spec else None,
         route=_route(children.get(names.HTTP_ROUTE, ()), name),
         pods=pods,
         endpoints=endpoints,
@@ -227,6 +229,15 @@ def _record(config_maps: Iterable[Json], service: str) -> Record | None:
         if body["metadata"]["name"] == record_name(service):
             return decode((body.get("data") or {}).get(KEY, ""))
     return None
+
+
+def _rival(store: Store, spec: InferenceServiceSpec, key: tuple[str, str]) -> str | None:
+    if spec.routing.gateway is None:
+        return None
+    wanted = wanted_claims(spec.routing.gateway, key[0])
+    claimants = store.claimants(wanted)
+    found = first(key, wanted, dict(claimants).get(key), claimants)
+    return "/".join(found) if found else None
 
 
 def _route(routes: Iterable[Json], service: str) -> Route | None:

@@ -191,7 +191,7 @@ def _children(
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
     found.append((SERVICE, children.headless_service(owner, record.serving)))
     found += [(SERVICE, children.revision_service(owner, revision.name)) for revision in running]
-    if (gateway := spec.routing.gateway) and HTTP_ROUTE in world.listed:
+    if (gateway := spec.routing.gateway) and HTTP_ROUTE in world.listed and not world.rival:
         split = traffic.is_split(world)
         backends = traffic.backends(record.slots, weights) if split else [(world.name, 100)]
         versions = _versions(running, weights) if split else {}

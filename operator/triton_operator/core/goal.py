@@ -109,6 +109,12 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
             " again every 5 minutes"
         )
         return "GatewayAPIMissing", words
+    if world.rival:
+        words = (
+            f"the InferenceService {world.rival} already has a route for the same host name at the same Gateway: give"
+            " one of them other spec.routing.gateway.hostnames, or headers that its clients send"
+        )
+        return "Conflict", words
     rollout = world.spec.rollout
     if rollout.strategy != "Canary" or revision.name == record.stable:  # as many replicas as there are: no step follows
         return None

@@ -146,6 +146,7 @@ class World:
         routed: the revision that the Service's selector names; None if it names none or there is no Service.
         listed: names of all children by kind, of those kinds that the cluster serves.
         route: the HTTPRoute of the service, or None if there is none.
+        rival: namespace and name of the service whose HTTPRoute claimed first what the spec claims, or None.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         backed: ready endpoints of each revision's own Service that Gateways know by now, or None if they were not
@@ -176,6 +177,7 @@ class World:
     routed: str | None
     listed: Mapping[Kind, frozenset[str]]
     route: Route | None
+    rival: str | None
     pods: tuple[Json, ...] | None
     endpoints: Mapping[str, int] | None
     backed: Mapping[str, int] | None
