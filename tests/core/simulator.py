@@ -148,6 +148,8 @@ class Cluster:
     slowness: dict[int, float] = field(default_factory=dict)
     """By version, the share of requests that are slow."""
     settings: Settings = SETTINGS
+    sticky: str = ""
+    """The revision that gets all requests, whatever the weights."""
     rival: str | None = None
     """Whose route claimed the same requests first."""
     answers: list[Answer] = field(default_factory=list)
@@ -440,7 +442,7 @@ class Cluster:
             pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
             for pod in found
         }
-        return Measured(samples, edge=50.0)
+        return Measured(samples, edge=50.0, shared=True)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
@@ -492,6 +494,8 @@ class Cluster:
             self.weights = {}
             for backend in backends:
                 self.weights[backend["name"]] = self.weights.get(backend["name"], 0) + backend["weight"]
+            if self.sticky:
+                self.weights = dict.fromkeys(self.weights, 0) | {self.sticky: 100}
         for revision, weight in self.weights.items():
             serving = [pod for pod in self.of(revision) if pod.serves]
             for pod in serving:

@@ -482,6 +482,26 @@ def test_a_pod_that_the_gateways_may_not_know_yet_gets_nothing_and_is_looked_at_
     assert cluster.weights[cluster.target] == 10
 
 
+def test_a_gateway_that_shares_otherwise_than_it_says_is_found_by_what_is_counted() -> None:
+    cluster = begun(replicas=2)
+    cluster.sticky = cluster.status["stable"]["name"]
+    cluster.run(100)
+    told = cluster.condition("TrafficVerified")
+    assert (told["status"], told["reason"]) == ("False", "ShareNotObserved")
+    assert (
+        f"0 of {cluster_requests(told)} requests went to {cluster.target} since its weight is 10 %" in told["message"]
+    )
+    assert cluster.status["rollout"]["step"] == 2
+    cluster.sticky = ""
+    act(cluster, "skip-step")
+    assert weights(cluster)[-1] == 100
+    assert cluster.condition("TrafficVerified")["status"] == "True"
+
+
+def cluster_requests(told: Json) -> str:
+    return str(told["message"]).split(" ")[2]
+
+
 def test_a_gateway_that_takes_nothing_over_moves_nothing() -> None:
     cluster = begun()
     cluster.gateway = False

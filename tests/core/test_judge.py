@@ -2,12 +2,13 @@
 
 import math
 from itertools import product
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triton_operator.core.judge import Counts, Evidence, Limits, Verdict, heard, overall, read
+from triton_operator.core.judge import Counts, Evidence, Limits, Verdict, heard, is_misled, overall, read
 
 LIMITS = Limits()
 
@@ -145,3 +146,30 @@ def test_one_metric_is_enough_to_fail_and_all_are_needed_to_pass(
 def test_what_cannot_have_been_counted_is_refused(counts: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="bad requests"):
         Counts(*counts)
+
+
+@pytest.mark.parametrize(
+    ("to_canary", "requests", "weight", "misled"),
+    [
+        pytest.param(0, 300, 0.1, False, id="too few to tell"),
+        pytest.param(0, 600, 0.1, True, id="none of them"),
+        pytest.param(1000, 1000, 0.5, True, id="all of them"),
+        pytest.param(11_500, 100_000, 0.1, False, id="a little more, of many"),
+        pytest.param(14_000, 100_000, 0.1, True, id="half as many again"),
+        pytest.param(6_500, 100_000, 0.1, True, id="a third less"),
+        pytest.param(990, 1000, 0.99, False, id="nearly all, as it should be"),
+        pytest.param(500, 1000, 0.99, True, id="half, where it should be nearly all"),
+    ],
+)
+def test_a_share_that_is_not_the_weight_is_told(to_canary: int, requests: int, weight: float, misled: bool) -> None:
+    assert is_misled(to_canary, requests, weight=weight) is misled
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.1, 0.5, 0.9])
+def test_a_gateway_that_keeps_to_the_weight_is_not_told_of_however_often_one_looks(weight: float) -> None:
+    rng = Random(7)
+    for _ in range(100):
+        to_canary = 0
+        for look in range(1, 101):  # four requests at a time stay together
+            to_canary += 4 * sum(rng.random() < weight for _ in range(10))
+            assert not is_misled(to_canary, 40 * look, weight=weight)

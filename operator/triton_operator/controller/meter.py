@@ -96,7 +96,7 @@ class Meter:
                 "GrpcStatusUnseen: failed gRPC calls are not counted; set telemetry.metrics.enableGRPCStats in the"
                 " EnvoyProxy"
             )
-        return Measured(samples, trouble, reading.edge)
+        return Measured(samples, trouble, reading.edge, shared=True)
 
 
 async def _at_triton(revisions: Mapping[str, Revision], pods: Iterable[Json], *, now: float) -> Measured:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from triton_operator.api.rollout import Analysis, Errors, Rollout, SlowRequests
 from triton_operator.core import judge
 from triton_operator.core.judge import Counts, Evidence, Limits, Reading, Verdict
-from triton_operator.core.record import Record, Sample, Trial
+from triton_operator.core.record import Record, Sample, Shared, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.traffic import needed, reachable
 from triton_operator.core.world import World
@@ -134,6 +134,8 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
         return trial
     samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
     evidence = dict(trial.evidence)
+    if measured.shared:
+        trial = replace(trial, shared=_shared(world, record, trial, samples))
     for name, limits in limits_of(rollout).items():
         if name == SLOW and (not measured.edge or not _has_load_alike(world, record, trial)):
             continue
@@ -142,6 +144,27 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
     return replace(
         trial, evidence=evidence, samples=dict(trial.samples) | samples, heard=world.now, edge=measured.edge or 0.0
     )
+
+
+def misled(trial: Trial) -> str | None:
+    """Tell that the Gateways certainly send the canary another share than its weight; None where they do not."""
+    shared = trial.shared
+    if not shared.requests or not judge.is_misled(shared.canary, shared.requests, weight=shared.weight / 100):
+        return None
+    return (
+        f"{shared.canary} of {shared.requests} requests went to {trial.revision} since its weight is {shared.weight} %:"
+        " does something else than the HTTPRoute choose, such as another route, or sessions that stick to a backend?"
+    )
+
+
+def _shared(world: World, record: Record, trial: Trial, samples: Mapping[str, Sample]) -> Shared:
+    weight = world.route.weights.get(trial.revision, 0) if world.route else 0
+    if not 0 < weight < 100 or not trial.samples:
+        return Shared()
+    counts = _counted(trial, samples, stable=record.stable or "", metric=ERRORS)
+    before = trial.shared if trial.shared.weight == weight else Shared(weight)
+    requests = before.requests + counts.canary + counts.stable
+    return Shared(weight, canary=before.canary + counts.canary, requests=requests)
 
 
 def _limits(analysis: Analysis, bounds: Errors | SlowRequests) -> Limits:

@@ -252,7 +252,7 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
         trial = further
     if trial.paused or trial.step < len(steps):
         return trial
-    if limit is None or verdict == Verdict.PASS:
+    if (limit is None or verdict == Verdict.PASS) and not analysis.misled(trial):
         return replace(trial, promoted=True)
     return replace(trial, paused=INCONCLUSIVE) if late else trial
 
@@ -271,7 +271,7 @@ def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: 
     assert step.pause is not None
     trial = replace(trial, since=trial.since or world.now)
     seconds = step.pause.duration_seconds
-    if seconds is None or world.now < trial.since + seconds:
+    if seconds is None or world.now < trial.since + seconds or analysis.misled(trial):
         return trial
     return replace(trial, step=trial.step + 1, since=0.0)
 

@@ -73,6 +73,8 @@ def trial_told(s: Situation) -> str:
         return f"{at}; {s.fleet.ready} of {s.expected} pods of it are ready{why(s)}"
     if not is_routed(s):
         return f"{at}; {unrouted(s)}"
+    if words := analysis.misled(trial):
+        return f"{at}; {words}"
     if trial.step >= len(steps):
         return f"{at}; waits for the verdict, {_towards_pass(_readings(s, trial))} % of it is there{shown}"
     pause = steps[trial.step].pause
@@ -95,9 +97,11 @@ def traffic_verified(s: Situation) -> Verdict | None:
     """Say whether the Gateways share requests out as they should; None without any."""
     if s.world.spec is None or s.world.spec.routing.gateway is None or s.record.suspended:
         return None
-    if is_routed(s):
-        return "True", "RouteAccepted", "every Gateway has taken over the weights"
-    return "False", "RouteNotAccepted", unrouted(s)
+    if not is_routed(s):
+        return "False", "RouteNotAccepted", unrouted(s)
+    if s.record.trial and (words := analysis.misled(s.record.trial)):
+        return "False", "ShareNotObserved", words
+    return "True", "RouteAccepted", "every Gateway has taken over the weights"
 
 
 def rollout_status(s: Situation, trial: Trial) -> Json:

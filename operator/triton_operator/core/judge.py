@@ -26,6 +26,7 @@ from enum import StrEnum
 ALTERNATIVES = 24
 _NEAREST, _RATIOS, _RATES = 0.1, 3.0, 4.0  # logarithms: of the nearest alternative, the farthest ratio and rate
 _MOST = 0.95
+_NEAR, _TOGETHER, _MISLED = 1.25, 4.0, 0.001
 
 
 class Verdict(StrEnum):
@@ -162,6 +163,23 @@ def read(evidence: Evidence, limits: Limits, *, metrics: int = 1) -> Reading:
     elif harmless >= passes_at:
         verdict = Verdict.PASS
     return Reading(verdict, harm, fails_at, harmless, passes_at)
+
+
+def is_misled(to_canary: int, requests: int, *, weight: float) -> bool:
+    """Say whether the canary certainly gets another share of the requests than it should.
+
+    A sequential test like the others, on the share itself: at most 1 in 1,000 is called misled while its share is between
+    4/5 and 5/4 of the weight, however often one looks. Requests may stay together, four of them on average.
+
+    Args:
+        to_canary: requests that went to the canary, 0 or more.
+        requests: all of them.
+        weight: the share that it should get, between 0 and 1, both excluded.
+    """
+    counts = Counts(canary=requests, canary_bad=to_canary)
+    above = _against(counts, weight * _NEAR, _RATES, _TOGETHER) if weight * _NEAR < _MOST else -math.inf
+    below = _against(counts, weight / _NEAR, -_RATES, _TOGETHER)
+    return max(above, below) >= math.log(2 / _MISLED)
 
 
 def overall(critical: Iterable[Verdict], other: Iterable[Verdict] = (), *, over: bool = False) -> Verdict:

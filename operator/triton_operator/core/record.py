@@ -99,6 +99,21 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """How Gateways have shared requests out under one weight.
+
+    Attributes:
+        weight: share of the canary that they had taken over, in percent; 0 before.
+        canary: requests that went to the canary since then.
+        requests: all of them.
+    """
+
+    weight: int = 0
+    canary: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A canary under way: how far it is, and what it has shown.
 
@@ -113,6 +128,7 @@ class Trial:
         promoted: whether it takes over, pod by pod.
         bounds: stands for the bounds by which it is judged.
         evidence: what its requests have shown beside those of stable, by metric.
+        shared: how requests were shared out under the weight of now.
         edge: the duration in milliseconds above which requests were counted as slow; 0 where none was.
         samples: by whose they are, the counters read last; empty where the next look begins anew.
         sampled: when they were asked for last; 0 before.
@@ -131,6 +147,7 @@ class Trial:
     promoted: bool = False
     bounds: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    shared: Shared = Shared()
     edge: float = 0.0
     samples: Mapping[str, Sample] = field(default_factory=dict)
     sampled: float = 0.0
@@ -326,6 +343,7 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         promoted=bool(value["promoted"]),
         bounds=str(value["bounds"]),
         evidence={str(name): _evidence(of) for name, of in value["evidence"].items()},
+        shared=Shared(**{name: int(count) for name, count in value["shared"].items()}),
         edge=_time(value["edge"]),
         samples={
             str(place): Sample(

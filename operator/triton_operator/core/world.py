@@ -119,11 +119,13 @@ class Measured:
         samples: counters by whose they are, a pod or a proxy and its backend; None if they could not be read.
         trouble: what is amiss, or None.
         edge: the duration in milliseconds above which requests were counted as slow; None where none was.
+        shared: whether just those requests were counted that the Gateways share out.
     """
 
     samples: Mapping[str, Sample] | None
     trouble: str | None = None
     edge: float | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
