@@ -61,7 +61,7 @@ class Witness:
 
 @asynccontextmanager
 async def listening(witness: Witness, watch: Watch) -> AsyncIterator[None]:
-    task = asyncio.create_task(listen(witness.seen, watch=watch))
+    task = asyncio.create_task(listen(witness.seen, watch=watch, kinds=KINDS))
     try:
         yield
     finally:

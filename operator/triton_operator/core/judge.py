@@ -168,7 +168,7 @@ def read(evidence: Evidence, limits: Limits, *, metrics: int = 1) -> Reading:
 def is_misled(to_canary: int, requests: int, *, weight: float) -> bool:
     """Say whether the canary certainly gets another share of the requests than it should.
 
-    A sequential test like the others, on the share itself: at most 1 in 1,000 is called misled while its share is between
+    A sequential test like the others, on the share itself: at most 1 in 1,000 is called so while its share is between
     4/5 and 5/4 of the weight, however often one looks. Requests may stay together, four of them on average.
 
     Args:
