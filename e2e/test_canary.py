@@ -1,6 +1,8 @@
 """A new version gets its share of the requests through the Gateway, step by step, while it is judged."""
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from benchmarks.load.report import HEAD, Phase, told
 from benchmarks.report import table
 from cluster import gateway, prometheus, provider
+from cluster.forward import forwarded
 from diary import Diary
 from stories import Json, Namespace, condition, model, service
 
@@ -23,6 +26,19 @@ STEPS: list[Json] = [
 # Some 230 requests without an error are enough to pass: a story has no time for 4,700.
 ERRORS: Json = {"floorPermille": 20}
 SLOW: Json = {"thresholdMilliseconds": 50, "floorPermille": 50}
+CONTROL = "envoy-gateway"
+KEYS: tuple[Json, ...] = (
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-keys"}, "stringData": {"somebody": "s3cr3t"}},
+    {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "SecurityPolicy",
+        "metadata": {"name": "adder"},
+        "spec": {
+            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "adder"}],
+            "apiKeyAuth": {"credentialRefs": [{"name": "api-keys"}], "extractFrom": [{"headers": ["x-api-key"]}]},
+        },
+    },
+)
 MANUAL: list[Json] = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
 
 ERRING = """
@@ -190,6 +206,14 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
     namespace.apply(canary(1, "one", steps=MANUAL))
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
+    namespace.wait("adder", "TrafficVerified")
+
+    # What is attached to the route holds for the service, whichever revision serves.
+    namespace.apply(*KEYS)
+    namespace.until(lambda: asked(cluster) == 401)
+    assert asked(cluster, {"x-api-key": "s3cr3t"}) == 200
+    namespace.kubectl("delete", "securitypolicy/adder")
+    namespace.until(lambda: asked(cluster) == 200)
 
     # No requests: nothing is known, so nothing is promoted and nothing rolled back.
     silent = {"intervalSeconds": 5, "maxDurationSeconds": 60, "errors": ERRORS}
@@ -214,15 +238,22 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         patch = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
         namespace.kubectl("patch", "httproute/adder", "--type=json", f"--patch={json.dumps(patch)}")
         namespace.until(lambda: weights(namespace) == {first: 90, second: 10})
+        # While nobody takes weights over, what is there serves on.
+        scale(cluster, f"deployment/{CONTROL}", gateway.SYSTEM, 0)
         namespace.act("adder", "promote", f"{second}/3")
-        namespace.until(lambda: weight(namespace) == 50)
+        namespace.until(lambda: weights(namespace) == {first: 50, second: 50})
+        told = condition(namespace.get("tisvc", "adder"), "TrafficVerified")
+        assert (told["status"], told["reason"]) == ("False", "RouteNotAccepted")
+        scale(cluster, f"deployment/{CONTROL}", gateway.SYSTEM, 1)
+        namespace.wait("adder", "TrafficVerified")
+        assert weight(namespace) == 50
         # Without Prometheus nothing is promoted either.
-        scale(cluster, 0)
+        scale(cluster, f"deployment/{prometheus.NAME}", prometheus.NAMESPACE, 0)
         namespace.until(lambda: "nothing was counted since" in condition(namespace.get("tisvc", "adder"))["message"])
         namespace.act("adder", "promote", f"{second}/4")
         namespace.until(lambda: status(namespace)["rollout"]["step"] == 4)
         assert status(namespace)["stable"]["version"] == 1
-        scale(cluster, 1)
+        scale(cluster, f"deployment/{prometheus.NAME}", prometheus.NAMESPACE, 1)
         settled(namespace, 2)
     with diary.phase("all at once, and back"):
         namespace.apply(canary(3, "three", steps=MANUAL))
@@ -245,8 +276,24 @@ def weights(namespace: Namespace) -> dict[str, int]:
     return {backend["name"]: backend["weight"] for backend in backends}
 
 
-def scale(cluster: provider.Cluster, replicas: int) -> None:
-    """Let Prometheus go away, or come back."""
-    space = f"--namespace={prometheus.NAMESPACE}"
-    cluster.kubectl("scale", f"deployment/{prometheus.NAME}", space, f"--replicas={replicas}")
-    cluster.kubectl("rollout", "status", f"deployment/{prometheus.NAME}", space, "--timeout=60s")
+def scale(cluster: provider.Cluster, deployment: str, namespace: str, replicas: int) -> None:
+    """Let what others run go away, or come back."""
+    space = f"--namespace={namespace}"
+    cluster.kubectl("scale", deployment, space, f"--replicas={replicas}")
+    cluster.kubectl("rollout", "status", deployment, space, "--timeout=60s")
+
+
+def asked(cluster: provider.Cluster, headers: dict[str, str] | None = None) -> int:
+    """The status of one inference through the Gateway."""
+    tensor = {"name": "X", "shape": [1], "datatype": "FP32", "data": [1]}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    target = cluster.tools / "kubectl", cluster.environment(), f"service/{gateway.service_of(cluster.kubectl)}"
+    with forwarded(*target, 80, namespace=gateway.SYSTEM) as ports:
+        (port,) = ports.values()
+        url = f"http://127.0.0.1:{port}/v2/models/adder/infer"
+        request = urllib.request.Request(url, data=body, headers={"Host": HOST} | (headers or {}))
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
