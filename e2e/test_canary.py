@@ -285,7 +285,7 @@ def scale(cluster: provider.Cluster, deployment: str, namespace: str, replicas: 
 
 def asked(cluster: provider.Cluster, headers: dict[str, str] | None = None) -> int:
     """The status of one inference through the Gateway."""
-    tensor = {"name": "X", "shape": [1], "datatype": "FP32", "data": [1]}
+    tensor = {"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [1]}
     body = json.dumps({"inputs": [tensor]}).encode()
     target = cluster.tools / "kubectl", cluster.environment(), f"service/{gateway.service_of(cluster.kubectl)}"
     with forwarded(*target, 80, namespace=gateway.SYSTEM) as ports:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from prometheus_client import generate_latest
 
 from triton_operator.api import names
 from triton_operator.controller.metrics import Metrics
@@ -36,6 +37,41 @@ def test_a_restart_is_asked_for_only_when_it_can_help(pulse: Pulse, ill: bool, u
     assert (bool(ills(pulse)), bool(obstacles(pulse))) == (ill, unready)
 
 
+ON_TRIAL = {
+    "canary": {"weight": 20},
+    "rollout": {
+        "step": 2,
+        "canary": {"requests": 100, "failed": 3},
+        "stable": {"requests": 900, "failed": 4, "timed": 800, "slow": 7},
+        "towardsFail": 30,
+        "towardsPass": 0,
+    },
+    "conditions": [{"type": "CanaryPaused", "status": "True"}],
+}
+
+
+def test_a_canary_is_shown_as_long_as_it_is_on_trial() -> None:
+    metrics = Metrics()
+
+    def shown() -> set[str]:
+        text = generate_latest(metrics.registry).decode()
+        return {line for line in text.splitlines() if line.startswith("triton_operator_canary_")}
+
+    of = 'name="vision",namespace="models"'
+    metrics.canary(("models", "other"), {})
+    assert not shown()
+    metrics.canary(("models", "vision"), ON_TRIAL)
+    assert shown() >= {
+        f"triton_operator_canary_step{{{of}}} 2.0",
+        f"triton_operator_canary_paused{{{of}}} 1.0",
+        f'triton_operator_canary_evidence_percent{{{of},verdict="FAIL"}} 30.0',
+        f'triton_operator_canary_judged_requests{{kind="failed",{of},side="canary"}} 3.0',
+        f'triton_operator_canary_judged_requests{{kind="slow",{of},side="stable"}} 7.0',
+    }
+    metrics.canary(("models", "vision"), {})
+    assert not shown()
+
+
 async def test_the_probes_answer_over_http() -> None:
     pulse = replace(STANDBY, heard_seconds=None)
     metrics = Metrics()
@@ -43,6 +79,7 @@ async def test_the_probes_answer_over_http() -> None:
     metrics.applied(names.DEPLOYMENT, changed=True)
     metrics.reconciled("done", seconds=0.1)
     metrics.leads()
+    metrics.canary(("models", "vision"), ON_TRIAL)
     async with (
         serve(lambda: pulse, metrics.registry, port=0, host="127.0.0.1") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
@@ -58,4 +95,5 @@ async def test_the_probes_answer_over_http() -> None:
     assert 'triton_operator_applies_total{kind="Deployment",result="changed"} 1.0' in shown
     assert 'triton_operator_reconcile_duration_seconds_count{result="done"} 1.0' in shown
     assert "triton_operator_leader 1.0" in shown
+    assert 'triton_operator_canary_weight_percent{name="vision",namespace="models"} 20.0' in shown
     assert all(line.startswith(("#", "triton_operator_")) for line in shown)

@@ -4,9 +4,9 @@ Not for: metrics of Triton or of the services; they are scraped from the pods.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,6 +19,8 @@ from prometheus_client import (
 
 from triton_operator.api import names
 from triton_operator.api.names import Kind
+from triton_operator.api.status import CANARY_PAUSED
+from triton_operator.controller.queue import Key
 
 Result = Literal["done", "again", "error"]
 """How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again; the user must act."""
@@ -26,6 +28,20 @@ Result = Literal["done", "again", "error"]
 _PREFIX = "triton_operator"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT_SECONDS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+
+
+_CANARY = {
+    "weight_percent": ("Share of the requests through the Gateway that the canary gets.",),
+    "step": ("Number of the step that it is at.",),
+    "paused": ("1 while a person is waited for, else 0.",),
+    "evidence_percent": ("Evidence so far, in percent of what each verdict takes.", "verdict"),
+    "judged_requests": (
+        "Requests judged so far, of the canary and of the stable revision beside it: all requests, those of them that"
+        " failed, those whose duration was counted, and those of them that were slow.",
+        "side",
+        "kind",
+    ),
+}
 
 
 class Metrics:
@@ -70,6 +86,11 @@ class Metrics:
         )
         self._leader = Gauge(f"{_PREFIX}_leader", "1 in the replica that acts, else 0.", registry=registry)
         self._services = Gauge(f"{_PREFIX}_services", "InferenceServices known.", registry=registry)
+        self._canaries = {
+            name: Gauge(f"{_PREFIX}_canary_{name}", text, ["namespace", "name", *labels], registry=registry)
+            for name, (text, *labels) in _CANARY.items()
+        }
+        self._shown: set[Key] = set()
         build = Gauge(f"{_PREFIX}_build_info", "Always 1.", ["version", "python"], registry=registry)
         build.labels(version(names.OPERATOR), platform.python_version()).set(1)
         ProcessCollector(namespace=_PREFIX, registry=registry)
@@ -105,6 +126,33 @@ class Metrics:
     def applied(self, kind: Kind, *, changed: bool) -> None:
         """Count one child that was looked at: written, or found as it should be."""
         self._applies.labels(kind.kind, "changed" if changed else "unchanged").inc()
+
+    def canary(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Show where the canary of a service is, or nothing where it has none.
+
+        Args:
+            key: namespace and name of the service.
+            status: its status, {} if it is gone.
+        """
+        rollout = status.get("rollout")
+        if rollout is None:
+            if key in self._shown:
+                self._shown.remove(key)
+                for gauge in self._canaries.values():
+                    gauge.remove_by_labels({"namespace": key[0], "name": key[1]})
+            return
+        self._shown.add(key)
+        shown = self._canaries
+        shown["weight_percent"].labels(*key).set((status.get("canary") or {}).get("weight", 0))
+        shown["step"].labels(*key).set(rollout["step"])
+        paused = [c for c in status.get("conditions") or () if c["type"] == CANARY_PAUSED and c["status"] == "True"]
+        shown["paused"].labels(*key).set(len(paused))
+        for verdict, part in (("FAIL", "towardsFail"), ("PASS", "towardsPass")):
+            shown["evidence_percent"].labels(*key, verdict).set(rollout[part])
+        for side in ("canary", "stable"):
+            counts = rollout[side]
+            for what in ("requests", "failed", "timed", "slow"):
+                shown["judged_requests"].labels(*key, side, what).set(counts.get(what, 0))
 
     def leads(self) -> None:
         """Say that this replica acts from now on."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
@@ -37,6 +37,13 @@ NOTHING_AMISS = ((), ())
 _log = logging.getLogger(__name__)
 
 
+class Onlooker(Observer, Protocol):
+    """Whoever counts what is applied, and shows what canaries do."""
+
+    def canary(self, key: Key, status: Json) -> None:
+        """Take in the status of a service, {} for one that is gone."""
+
+
 class Reconciler:
     """Brings services into the state that their specs ask for, one look at a time."""
 
@@ -45,7 +52,7 @@ class Reconciler:
         kube: Kube,
         store: Store,
         settings: Settings,
-        observer: Observer,
+        observer: Onlooker,
         *,
         wake: Callable[[Key], None],
         pressed: Callable[[], bool],
@@ -58,7 +65,7 @@ class Reconciler:
             kube: the API server.
             store: what the watches have shown.
             settings: the operator's settings.
-            observer: counts what is applied.
+            observer: counts what is applied, and shows what canaries do.
             wake: queues a service.
             pressed: tells whether other users wait for their new specs to be looked at.
             clock: seconds since the epoch.
@@ -67,6 +74,7 @@ class Reconciler:
         self._kube = kube
         self._store = store
         self._settings = settings
+        self._observer = observer
         self._writer = Writer(kube, store, observer)
         self._words = Words(kube)
         self._meter = Meter(settings)
@@ -93,6 +101,7 @@ class Reconciler:
         service = self._store.get(names.INFERENCE_SERVICE, key)
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._checker.forget(key)
+            self._observer.canary(key, {})
             return None
         logs.bind(generation=service["metadata"]["generation"])
         world = await gather(
@@ -116,6 +125,7 @@ class Reconciler:
         if problems or waits:
             plan = decide(replace(world, problems=problems, waits=waits))
         await self._tell(service, world, plan)
+        self._observer.canary(key, plan.status)
         self._checker.ask(key, plan.questions, seen=world.answers)
         return plan.look_again
 
