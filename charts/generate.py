@@ -30,8 +30,9 @@ def crd_template(text: str) -> str:
         ValueError: the CRD does not begin as the generator of CRDs writes it.
     """
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
-    head, metadata, rest = re.split(r"^(metadata:\n  name: \S+\n)(?=spec:)", text, maxsplit=1, flags=re.MULTILINE)
-    more = (
+    head, name, rest = re.split(r"^metadata: \{(name: \S+)\}\n(?=spec:)", text, maxsplit=1, flags=re.MULTILINE)
+    metadata = (
+        f"metadata:\n  {name}\n"
         "  labels:\n"
         '    {{- include "triton-operator.labels" . | nindent 4 }}\n'
         "  {{- if .Values.crds.keep }}\n"
@@ -41,7 +42,7 @@ def crd_template(text: str) -> str:
     )
     literal = rest.replace("{{", '{{ "{{" }}')
     note = "{{- /* Generated from crds/ by `make crds`; do not edit. */ -}}\n"
-    return f"{note}{{{{- if .Values.crds.install }}}}\n{head}{metadata}{more}{literal}{{{{- end }}}}\n"
+    return f"{note}{{{{- if .Values.crds.install }}}}\n{head}{metadata}{literal}{{{{- end }}}}\n"
 
 
 def readme(text: str, values: list[Value]) -> str:

@@ -490,10 +490,7 @@ class Cluster:
                 {"type": t, "status": "True", "observedGeneration": generation} for t in ("Accepted", "ResolvedRefs")
             ]
             self.route["status"] = {"parents": [{"conditions": said}]}
-            backends = self.route["spec"]["rules"][0]["backendRefs"]
-            self.weights = {}
-            for backend in backends:
-                self.weights[backend["name"]] = self.weights.get(backend["name"], 0) + backend["weight"]
+            self.weights = dict(route_of(self.route).weights)
             if self.sticky:
                 self.weights = dict.fromkeys(self.weights, 0) | {self.sticky: 100}
         for revision, weight in self.weights.items():

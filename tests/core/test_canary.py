@@ -1,5 +1,6 @@
 """Canaries as users live them: steps, verdicts, people, and the way back."""
 
+import json
 from typing import Any
 
 import pytest
@@ -473,12 +474,27 @@ def test_while_nothing_can_be_counted_nothing_is_promoted_and_nothing_rolled_bac
     assert cluster.status["rejected"]["reason"] == "CanaryFailed"
 
 
-def test_a_pod_that_the_gateways_may_not_know_yet_gets_nothing_and_is_looked_at_again_soon() -> None:
+def test_a_canary_is_known_to_the_gateways_before_it_gets_a_share_and_until_its_pods_go() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5}), errors={2: 0.25})
+    stable, seen = cluster.status["stable"]["name"], []
+    for _ in range(80):
+        cluster.tick()
+        assert cluster.route
+        parts = [(of["name"], of["weight"]) for of in cluster.route["spec"]["rules"][0]["backendRefs"]]
+        now = dict(sorted(parts)) if len(dict(parts)) > 1 else {stable: 100}
+        if not seen or now != seen[-1]:
+            seen.append(now)
+    bad = cluster.status["rejected"]["name"]
+    known = {stable: 1_000_000, bad: 1}
+    assert seen == [{stable: 100}, known, {stable: 90, bad: 10}, known, {stable: 100}]
+
+
+def test_a_backend_that_the_gateways_have_only_just_got_is_looked_at_again_soon() -> None:
     cluster = begun()
-    cluster.run(60, until=lambda c: any(pod.serves for pod in c.of(c.target)))
-    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    cluster.run(60, until=lambda c: c.target in json.loads(c.record or "{}").get("known", {}))
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100, cluster.target: 0}
     assert cluster.plan.look_again == 2
-    cluster.run(2)
+    cluster.tick()
     assert cluster.weights[cluster.target] == 10
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION, LABEL_SERVICE
-from triton_operator.core.health import MESSAGE_LENGTH, diagnose, last_words, ready_for
+from triton_operator.core.health import MESSAGE_LENGTH, diagnose, last_words
 from triton_operator.core.world import Failure, Fleet
 from triton_operator.models.failure import PrepareError, Reason, termination_message
 
@@ -489,22 +489,3 @@ def test_an_evicted_pod_is_told_of_although_it_has_been_replaced_by_one_that_mer
     told = diagnose(REVISION, fleet, (corpse, successor), now=NOW)  # it is deleted at this look, and never seen again
     assert told is not None
     assert told.reason == "Evicted"
-
-
-@pytest.mark.parametrize(
-    ("conditions", "seconds"),
-    [
-        pytest.param([], 0.0, id="nothing is known of it"),
-        pytest.param(
-            [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T20:39:00Z"}], 0.0, id="not"
-        ),
-        pytest.param(
-            [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T20:39:57Z"}], 3.0, id="just"
-        ),
-        pytest.param(
-            [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T20:41:00Z"}], 0.0, id="soon"
-        ),
-    ],
-)
-def test_how_long_a_pod_has_been_ready(conditions: list[Json], seconds: float) -> None:
-    assert ready_for(pod(status={"conditions": conditions}), now=NOW) == seconds

@@ -108,7 +108,9 @@ class _Plain(yaml.SafeDumper):
 
 def print_crd() -> str:
     """Print the CustomResourceDefinition as YAML, byte for byte the same each time."""
-    text: str = yaml.dump(custom_resource_definition(), Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True)
+    # What holds nothing nested stands on one line: of the block style a third would be indentation.
+    body = custom_resource_definition()
+    text: str = yaml.dump(body, Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True, default_flow_style=None)
     return f"# Generated from operator/triton_operator/api by `make crds`; do not edit.\n{text}"
 
 

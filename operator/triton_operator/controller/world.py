@@ -19,12 +19,11 @@ from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
 from triton_operator.core.analysis import is_due
 from triton_operator.core.claims import first, wanted_claims
-from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable, ready_for
+from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
-from triton_operator.core.traffic import KNOWN_SECONDS
 from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
@@ -75,8 +74,7 @@ async def gather(
         if len(fleets) > 1:
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
             endpoints = ready_endpoints((body for body in slices if _service_of(body) == name), pods)
-            known = (pod for pod in pods if ready_for(pod, now=now) >= KNOWN_SECONDS)
-            backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), known)
+            backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), pods)
     spec, error = read_spec(service)
     record = _record(children[names.CONFIG_MAP], name)
     revisions = _revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION])
@@ -249,9 +247,10 @@ def _route(routes: Iterable[Json], service: str) -> Route | None:
 
 def route_of(body: Json) -> Route:
     """Read an HTTPRoute of ours: the weights of its first rule, and what Gateways say of it."""
-    weights: dict[str, int] = {}
+    parts: Counter[str] = Counter()
     for backend in (body["spec"].get("rules") or [{}])[0].get("backendRefs") or ():
-        weights[backend["name"]] = weights.get(backend["name"], 0) + backend.get("weight", 1)
+        parts[backend["name"]] += backend.get("weight", 1)
+    weights = {name: round(100 * part / (parts.total() or 1)) for name, part in parts.items()}
     parents = (body.get("status") or {}).get("parents") or []
     generation = body["metadata"].get("generation")
     told = [condition for parent in parents for condition in parent.get("conditions") or ()]
@@ -260,7 +259,9 @@ def route_of(body: Json) -> Route:
     against = [c for c in current if c["status"] != "True"]
     whole = len(parents) >= len(body["spec"].get("parentRefs") or ()) and len(current) == 2 * len(parents)
     trouble = f"{against[0]['reason']}: {against[0].get('message', '')}"[:1024] if against else None
-    return Route(weights, seen=bool(said), accepted=bool(said) and whole and not against, trouble=trouble)
+    return Route(
+        weights, frozenset(+parts), seen=bool(said), accepted=bool(said) and whole and not against, trouble=trouble
+    )
 
 
 def _routed(services: Iterable[Json], service: str) -> str | None:

@@ -14,7 +14,7 @@ from triton_operator.core import judge
 from triton_operator.core.judge import Counts, Evidence, Limits, Reading, Verdict
 from triton_operator.core.record import Record, Sample, Shared, Trial
 from triton_operator.core.resolution import short_hash
-from triton_operator.core.traffic import needed, reachable
+from triton_operator.core.traffic import needed, present
 from triton_operator.core.world import World
 
 ERRORS = "errors"
@@ -189,7 +189,7 @@ def _told(metric: str, trial: Trial) -> str:
 def _has_load_alike(world: World, record: Record, trial: Trial) -> bool:
     """Say whether a pod of the canary gets about as many requests as one of stable, by the weights taken over."""
     weights = world.route.weights if world.route else {}
-    canary, stable = reachable(world, trial.revision), reachable(world, record.stable or "")
+    canary, stable = present(world, trial.revision), present(world, record.stable or "")
     if not canary or not stable:
         return False
     return _are_alike(weights.get(trial.revision, 0) / canary, weights.get(record.stable or "", 0) / stable)

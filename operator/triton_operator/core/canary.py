@@ -260,7 +260,7 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
 def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: int) -> Trial:
     """Go on to the next step if this one is over."""
     if step.set_weight is not None:
-        if reachable(world, trial.revision) < needed(step.set_weight, desired):
+        if reachable(world, record, trial.revision) < needed(step.set_weight, desired):
             return trial
         if trial.weight != step.set_weight:  # what was counted before is of another mixture
             trial = replace(trial, samples={}, level=0.0)

@@ -89,7 +89,7 @@ def decide(world: World) -> Plan:
     arrived = arrived_of(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
-    record = canary.relied_on(world, record, target.name)
+    record = canary.relied_on(world, traffic.noted(world, record), target.name)
     record = canary.conduct(world, record, target.name, desired=desired, surge=room.surge)
     shares = shares_of(world, record, target.name, desired=desired, room=room, arrived=arrived)
     may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
@@ -100,7 +100,10 @@ def decide(world: World) -> Plan:
     if record.stable == target.name:
         record = replace(record, trial=None)
     weights = traffic.weights_of(world, record, target.name, desired=desired, arrived=arrived)
-    record = traffic.slotted(record, weights) if traffic.is_split(world) else replace(record, slots=())
+    primed = traffic.primed(world, record, target.name, weights)
+    by_weight = sorted(weights, key=lambda name: -weights[name])
+    names = (*by_weight, *([primed] if primed else []))
+    record = traffic.slotted(record, names) if traffic.is_split(world) else replace(record, slots=())
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
     expected = shares[target.name] if canary.is_judged(world, record, target.name) else desired
@@ -326,7 +329,7 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return STALLED_SECONDS
     if len(record.serving) > 1 or record.resuming or world.waits:
         return ROLLING_SECONDS
-    if traffic.has_unknown(world):
+    if traffic.has_unknown(world, record):
         return ROLLING_SECONDS
     if record.trial and record.trial.weight:
         return canary.look_again(world, record, desired=max(1, world.spec.replicas if world.spec else 1))

@@ -344,11 +344,6 @@ def is_ready(pod: Json) -> bool:
     return condition is not None and condition.get("status") == "True"
 
 
-def ready_for(pod: Json, *, now: float) -> float:
-    """Say for how many seconds a pod has been ready; 0 if it is not."""
-    return max(0.0, now - _time((_condition(pod, "Ready") or {}).get("lastTransitionTime"))) if is_ready(pod) else 0.0
-
-
 def _condition(pod: Json, type_: str) -> Json | None:
     return next((c for c in _listed(pod, "conditions") if c["type"] == type_), None)
 

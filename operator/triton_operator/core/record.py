@@ -179,6 +179,7 @@ class Record:
         restarts: for revisions that a person had restarted, when, as in the annotation of their pods.
         warm: the revision that served before, while its pods are kept, or None.
         trial: the canary under way, or None.
+        known: backends of the HTTPRoute that all Gateways have, and since when, in seconds since the epoch.
         slots: the revisions that the two backends of the HTTPRoute are, "" for a free one; () where there are none.
         taken: for each action the value of its annotation that was taken last.
     """
@@ -201,6 +202,7 @@ class Record:
     warm: Warm | None = None
     trial: Trial | None = None
     slots: tuple[str, ...] = ()
+    known: Mapping[str, float] = field(default_factory=dict)
     restarts: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
 
@@ -270,6 +272,7 @@ def decode(text: str) -> Record | None:
             warm=_warm(given("warm")),
             trial=_trial(given("trial")),
             slots=_names(given("slots")),
+            known={str(name): _time(since) for name, since in given("known").items()},
             restarts=_texts(given("restarts")),
             taken=_texts(given("taken")),
         )

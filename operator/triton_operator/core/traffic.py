@@ -5,7 +5,7 @@ Not for: when a canary gets more; that is `core.canary`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from triton_operator.core.record import Record
@@ -13,7 +13,11 @@ from triton_operator.core.rollout import NOTHING, carrier
 from triton_operator.core.world import World
 
 KNOWN_SECONDS = 2.0
-"""A Gateway learns of a ready pod after the API server did, and answers 500 for a backend without any that it knows."""
+"""How long a Gateway's proxies may take to learn of a new backend once the Gateway has accepted it."""
+PRIMED = 1
+WHOLE = 1_000_000
+"""A backend without a weight is none for some Gateways. They add it and send it requests in one go, and their proxies
+answer 500 until they know it; so it has one part in a million before it has a share, and after."""
 
 
 def is_split(world: World) -> bool:
@@ -46,10 +50,10 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
     if target in record.serving:
         share = 100 if stable not in record.serving else math.ceil(100 * arrived / max(1, desired))
         if trial:
-            share = max(share, _borne(world, trial.weight, target, desired))
+            share = max(share, _borne(world, record, trial.weight, target, desired))
     elif trial and trial.revision == target:
-        share = _borne(world, trial.weight, target, desired)
-    share = min(100, share) if reachable(world, target) else 0
+        share = _borne(world, record, trial.weight, target, desired)
+    share = min(100, share) if reachable(world, record, target) else 0
     return {name: weight for name, weight in ((before, 100 - share), (target, share)) if weight}
 
 
@@ -58,19 +62,52 @@ def _back(world: World, record: Record, target: str, desired: int) -> dict[str, 
     other = carrier(world, record, target)
     if other is None or not desired:
         return {target: 100}
-    share = min(100, 100 * reachable(world, target) // desired)
+    share = min(100, 100 * reachable(world, record, target) // desired)
     return {name: weight for name, weight in ((target, share), (other, 100 - share)) if weight}
 
 
-def reachable(world: World, revision: str) -> int:
-    """Count the pods of a revision that a Gateway knows: ready for a while, and shown as ready by its own Service."""
+def present(world: World, revision: str) -> int:
+    """Count the pods of a revision that are ready and that its own Service shows as ready."""
     ready = world.fleets.get(revision, NOTHING).ready
     return ready if world.backed is None else min(ready, world.backed.get(revision, 0))
 
 
-def has_unknown(world: World) -> bool:
-    """Say whether pods are ready that the Gateways may have yet to learn of."""
-    return is_split(world) and any(fleet.ready > reachable(world, name) for name, fleet in world.fleets.items())
+def reachable(world: World, record: Record, revision: str) -> int:
+    """Count the pods of a revision to which Gateways may send requests: all that are present, once it is known."""
+    if world.route and world.now < record.known.get(revision, math.inf) + KNOWN_SECONDS:
+        return 0
+    return present(world, revision)
+
+
+def noted(world: World, record: Record) -> Record:
+    """Note since when Gateways have had the backends that the HTTPRoute has now."""
+    if world.route is None or not is_split(world):
+        return replace(record, known={})
+    known = {name: since for name, since in record.known.items() if name in world.route.backends}
+    if world.route.accepted:
+        known = dict.fromkeys(sorted(world.route.backends), world.now) | known
+    return replace(record, known=known)
+
+
+def has_unknown(world: World, record: Record) -> bool:
+    """Say whether there are backends that Gateways have only just got, or pods that their Service does not show yet."""
+    young = any(world.now < since + KNOWN_SECONDS for since in record.known.values())
+    return young or (is_split(world) and any(f.ready > present(world, name) for name, f in world.fleets.items()))
+
+
+def primed(world: World, record: Record, target: str, weights: Mapping[str, int]) -> str | None:
+    """Say which revision is to be a backend that gets next to no requests: it will have a share, or has had one.
+
+    Args:
+        world: the world.
+        record: the record after this look.
+        target: the revision to get to.
+        weights: percent by revision.
+    """
+    if len(weights) != 1 or record.suspended:
+        return None
+    rest = (name for name in (target, *record.slots) if name in record.admitted and name not in weights)
+    return next((name for name in rest if present(world, name)), None)
 
 
 def needed(weight: int, desired: int) -> int:
@@ -88,9 +125,9 @@ def carried(pods: int, desired: int) -> int:
     return 100 * pods // (desired + pods) if pods else 0
 
 
-def _borne(world: World, weight: int, target: str, desired: int) -> int:
+def _borne(world: World, record: Record, weight: int, target: str, desired: int) -> int:
     """Lower a weight to what the ready pods of the canary carry, of which a weight may have been rounded up."""
-    ready = reachable(world, target)
+    ready = reachable(world, record, target)
     return weight if weight < 100 and ready >= needed(weight, desired) else min(weight, carried(ready, desired))
 
 
@@ -122,20 +159,29 @@ def least(world: World, revision: str, *, desired: int) -> int:
     return min(fleet.wanted, math.ceil(world.route.weights.get(revision, 0) * desired / 100))
 
 
-def slotted(record: Record, weights: Mapping[str, int]) -> Record:
-    """Give each revision with a weight one of the two backends, and leave it there as long as it has one.
+def slotted(record: Record, names: Iterable[str]) -> Record:
+    """Give each revision that is to be a backend one of the two places, and leave it there as long as it is one.
 
     Args:
         record: the record so far.
-        weights: percent by revision, one or two of them.
+        names: one or two revisions, that with the most requests first.
     """
-    slots = [name if name in weights else "" for name in record.slots or ("", "")]
-    for name in sorted(weights.keys() - set(slots), key=lambda name: -weights[name]):
-        slots[slots.index("")] = name
+    wanted = list(names)
+    slots = [name if name in wanted else "" for name in record.slots or ("", "")]
+    for name in wanted:
+        if name not in slots:
+            slots[slots.index("")] = name
     return replace(record, slots=tuple(slots))
 
 
 def backends(slots: tuple[str, ...], weights: Mapping[str, int]) -> list[tuple[str, int]]:
-    """List the backends of the route, by slot; one that is free has no weight, and another's revision."""
+    """List the backends of the route, by slot; one that is free has no weight, and another's revision.
+
+    Args:
+        slots: the revisions in their places.
+        weights: percent by revision; one with a place and without a weight is primed.
+    """
     heaviest = max(weights, key=lambda name: (weights[name], name))
+    if all(slots) and len(weights) == 1:
+        return [(name, WHOLE if name in weights else PRIMED) for name in slots]
     return [(name or heaviest, weights.get(name, 0)) for name in slots]

@@ -99,13 +99,15 @@ class Route:
     """The HTTPRoute of a service, as the cluster holds it.
 
     Attributes:
-        weights: of its backends, by the name of their Service.
+        weights: of its backends, by the name of their Service, in percent.
+        backends: those of them with any weight, be it far less than one percent.
         seen: whether any Gateway has ever looked at it.
         accepted: whether every Gateway has taken it over as it is now.
         trouble: what a Gateway says against it, or None.
     """
 
     weights: Mapping[str, int]
+    backends: frozenset[str]
     seen: bool
     accepted: bool
     trouble: str | None = None
@@ -151,8 +153,7 @@ class World:
         rival: namespace and name of the service whose HTTPRoute claimed first what the spec claims, or None.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
-        backed: ready endpoints of each revision's own Service that Gateways know by now, or None if they were not
-            looked at.
+        backed: ready endpoints of each revision's own Service, or None if they were not looked at.
         answers: what pods have answered to what was asked of them.
         measured: counters of both revisions of a trial, or None if they were not read.
         dead: uids of pods that call themselves ready and execute nothing any more.
