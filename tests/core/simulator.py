@@ -184,6 +184,7 @@ class Cluster:
     _made: int = 0
     _due: float | None = START
     _seen: str = ""
+    _backends: dict[str, float] = field(default_factory=dict)
     _wanted: list[tuple[float, int]] = field(default_factory=list)
     _digest: dict[str, str] = field(default_factory=dict)
     _version: dict[str, int] = field(default_factory=dict)
@@ -490,7 +491,11 @@ class Cluster:
                 {"type": t, "status": "True", "observedGeneration": generation} for t in ("Accepted", "ResolvedRefs")
             ]
             self.route["status"] = {"parents": [{"conditions": said}]}
-            self.weights = dict(route_of(self.route).weights)
+            route = route_of(self.route)
+            self.weights = dict(route.weights)
+            before, self._backends = self._backends, {}
+            for name in route.backends:
+                self._backends[name] = before.get(name, self.now)
             if self.sticky:
                 self.weights = dict.fromkeys(self.weights, 0) | {self.sticky: 100}
         for revision, weight in self.weights.items():
@@ -512,6 +517,8 @@ class Cluster:
             return
         stable = (self.status.get("stable") or {}).get("name", "")
         if len(self.serving()) < wanted or stable not in {pod.revision for pod in self.backed}:  # it has fallen anyway
+            return
+        if self._backends.get(stable, self.now) > self.now - 2 * TICK:  # it is back, and the Gateway has yet to know it
             return
         for revision, weight in self.weights.items():
             ready = len([pod for pod in self.of(revision) if pod.serves])
@@ -660,7 +667,10 @@ class Cluster:
         """Of the revision that serves no pod is given up while one fails because its files are gone."""
         target = plan.record.target
         wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
-        if not self._looked_at_pods or self.spec.suspend or target not in wanted or target != plan.record.stable:
+        before = decode(self.record) if self.record else None  # the look that promotes it still counts for its rollout
+        if before is None or not self._looked_at_pods or self.spec.suspend or target not in wanted:
+            return
+        if not target == before.stable == plan.record.stable:
             return
         now = self.deployments[target].wanted if target in self.deployments else 0
         stuck = any(pod.sourceless and pod.ends is None for pod in self.of(target))

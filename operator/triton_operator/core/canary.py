@@ -102,22 +102,6 @@ def is_crowded(world: World, record: Record, target: str) -> bool:
     return is_split(world) and target not in (record.stable, *record.serving) and len(record.serving) > 1
 
 
-def relied_on(world: World, record: Record, target: str) -> Record:
-    """Take the one revision that is left in service for stable, if stable has no ready pod: what a trial protects.
-
-    Args:
-        world: the world.
-        record: the record so far.
-        target: the revision to get to.
-    """
-    left = record.serving[0] if len(record.serving) == 1 else None
-    if not is_split(world) or left in (None, record.stable, target) or left not in world.revisions:
-        return record
-    if record.suspended or record.resuming or world.fleets.get(record.stable or "", NOTHING).ready:
-        return record
-    return replace(record, stable=left)
-
-
 def conduct(world: World, record: Record, target: str, *, desired: int, surge: int) -> Record:
     """Lead the trial on: begin it, hear what its requests show, go from step to step, promote.
 

@@ -39,6 +39,7 @@ from triton_operator.core.rollout import (
     longest,
     provision_seconds,
     recover,
+    relied_on,
     timed,
 )
 from triton_operator.core.shares import arrived_of, room_of, shares_of
@@ -89,7 +90,9 @@ def decide(world: World) -> Plan:
     arrived = arrived_of(world, record, target.name)
     if is_blue_green:
         record = blue_green.switched(world, record, target.name, desired=desired, arrived=arrived)
-    record = canary.relied_on(world, traffic.noted(world, record), target.name)
+    record = traffic.noted(world, record)
+    if not is_blue_green:
+        record = relied_on(world, record, target.name)
     record = canary.conduct(world, record, target.name, desired=desired, surge=room.surge)
     shares = shares_of(world, record, target.name, desired=desired, room=room, arrived=arrived)
     may_serve = not is_blue_green or blue_green.may_serve(world, record, target.name, desired=desired)
@@ -100,6 +103,8 @@ def decide(world: World) -> Plan:
     if record.stable == target.name:
         record = replace(record, trial=None)
     weights = traffic.weights_of(world, record, target.name, desired=desired, arrived=arrived)
+    if traffic.is_split(world) and not record.suspended:
+        shares = traffic.kept(world, shares, weights, desired=desired)
     primed = traffic.primed(world, record, target.name, weights)
     by_weight = sorted(weights, key=lambda name: -weights[name])
     names = (*by_weight, *([primed] if primed else []))

@@ -100,6 +100,25 @@ def aim(world: World, record: Record, target: str, *, suspended: bool, pending: 
     return replace(record, suspended=suspended)
 
 
+def relied_on(world: World, record: Record, target: str) -> Record:
+    """Take another revision in service for stable, if the target waits for stable to serve alone and it cannot.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to, which does not serve yet.
+    """
+    stable, serving, fleets = record.stable, record.serving, world.fleets
+    if stable is None or target in (stable, *serving) or record.suspended or record.resuming:
+        return record
+    for other in (name for name in serving if name != stable and name in world.revisions):
+        fleet, before = fleets.get(other, NOTHING), fleets.get(stable, NOTHING)
+        able = fleet.ready and not fleet.failing and not fleet.homeless
+        if (able and before.failing) or (serving == (other,) and not before.ready):
+            return replace(record, stable=other)
+    return record
+
+
 def advance(
     world: World, record: Record, target: str, *, desired: int, shares: Mapping[str, int], admitted: bool
 ) -> Record:

@@ -42,7 +42,9 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
     stable = record.stable
     if stable is None or stable == target or stable not in world.revisions:
         return _back(world, record, target, desired)
-    before = carrier(world, record, target) or stable
+    before = carrier(world, record, target)
+    if before is None:  # nobody else answers
+        return {target if target in record.serving and present(world, target) else stable: 100}
     if target not in record.serving and len(record.serving) > 1:
         return _back(world, record, before, desired)
     share = 0
@@ -74,9 +76,9 @@ def present(world: World, revision: str) -> int:
 
 def reachable(world: World, record: Record, revision: str) -> int:
     """Count the pods of a revision to which Gateways may send requests: all that are present, once it is known."""
-    if world.route and world.now < record.known.get(revision, math.inf) + KNOWN_SECONDS:
-        return 0
-    return present(world, revision)
+    has_share = world.route is None or world.route.weights.get(revision, 0) > 0
+    known = world.now >= record.known.get(revision, math.inf) + KNOWN_SECONDS
+    return present(world, revision) if has_share or known else 0
 
 
 def noted(world: World, record: Record) -> Record:
@@ -106,7 +108,8 @@ def primed(world: World, record: Record, target: str, weights: Mapping[str, int]
     """
     if len(weights) != 1 or record.suspended:
         return None
-    rest = (name for name in (target, *record.slots) if name in record.admitted and name not in weights)
+    soon = (target, record.stable, *record.serving, *record.slots)
+    rest = (name for name in soon if name in record.admitted and name not in weights)
     return next((name for name in rest if present(world, name)), None)
 
 
@@ -157,6 +160,22 @@ def least(world: World, revision: str, *, desired: int) -> int:
     if not world.route.accepted:
         return fleet.wanted
     return min(fleet.wanted, math.ceil(world.route.weights.get(revision, 0) * desired / 100))
+
+
+def kept(world: World, shares: Mapping[str, int], weights: Mapping[str, int], *, desired: int) -> dict[str, int]:
+    """Let no revision give up pods that the weights of this very look ask for.
+
+    Args:
+        world: the world.
+        shares: pods by revision.
+        weights: percent by revision.
+        desired: pods wanted for all requests.
+    """
+    found = dict(shares)
+    for name, weight in weights.items():
+        wanted = world.fleets.get(name, NOTHING).wanted
+        found[name] = max(found.get(name, 0), min(wanted, math.ceil(weight * desired / 100)))
+    return found
 
 
 def slotted(record: Record, names: Iterable[str]) -> Record:
