@@ -6,9 +6,9 @@ from datetime import datetime
 import pytest
 import yaml
 
-from cluster import provider
+from cluster import gateway, provider
 from cluster.permissions import compare, granted
-from stories import CHART, SYSTEM, Namespace, helm, model, service
+from stories import CHART, SYSTEM, Namespace, condition, helm, model, service
 from triton_operator.api import names
 
 IDLE = {"uri": "configmap://model", "replicas": 0}  # every child, and no pod
@@ -54,6 +54,20 @@ def test_a_name_that_is_taken_is_left_to_who_has_it(namespace: Namespace) -> Non
     namespace.wait("adder", "Stalled")
     assert namespace.get("configmap", "adder-record")["data"] == taken["data"]
     assert _children(namespace, "adder") == {}
+
+
+def test_a_route_is_left_to_who_has_its_name_made_when_it_is_free_and_removed_at_last(namespace: Namespace) -> None:
+    gateways = {"parentRefs": [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}], "hostnames": ["a.example.com"]}
+    metadata = {"name": "adder"}
+    taken = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": {}}
+    namespace.apply(taken, model("model"), service("adder", **IDLE, routing={"gateway": gateways}))
+    namespace.wait("adder", "Stalled")
+    assert condition(namespace.get("tisvc", "adder"))["reason"] == "NameConflict"
+    namespace.kubectl("delete", "httproute/adder")
+    namespace.until(lambda: bool(namespace.listed("httproutes")), seconds=60)
+    namespace.wait("adder", "Ready")
+    namespace.apply(service("adder", **IDLE))
+    namespace.until(lambda: not namespace.listed("httproutes"))
 
 
 def test_former_revisions_are_kept_but_not_for_ever(namespace: Namespace) -> None:
