@@ -9,6 +9,7 @@ import pytest
 
 from triton_operator.api import names
 from triton_operator.api.settings import Settings
+from triton_operator.controller.queue import Key
 from triton_operator.controller.reconcile import Reconciler
 from triton_operator.controller.store import Store
 from triton_operator.edges.errors import ApiError
@@ -21,6 +22,9 @@ NODE = names.Kind("", "v1", "Node", "nodes")
 
 class Nobody:
     def applied(self, kind: names.Kind, *, changed: bool) -> None:
+        pass
+
+    def canary(self, key: Key, status: dict) -> None:
         pass
 
 
