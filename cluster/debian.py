@@ -6,6 +6,7 @@ Not for: machines without apt; there the packages' names are told instead.
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.cache import Cache, key
@@ -16,11 +17,11 @@ RELEASE = "bookworm"
 PODMAN_PROGRAMS = {
     "podman": "podman",
     "runc": "runc",
-    "debootstrap": "debootstrap",
     "iptables": "iptables",
     "/usr/lib/podman/netavark": "netavark",
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
 }
+ROOT_PROGRAMS = {"debootstrap": "debootstrap"}
 NODE_PACKAGES = (
     "ca-certificates",
     "conntrack",
@@ -44,14 +45,17 @@ UNUSED = (
 )
 
 
-def install_missing_packages() -> None:
-    """Install Podman and what belongs to it where it is missing.
+def install_missing(programs: Mapping[str, str]) -> None:
+    """Install what is missing on this machine.
+
+    Args:
+        programs: name or path of each program → the package that has it.
 
     Raises:
         ClusterError: Something is missing and this is not root, or not Debian.
     """
     path = search_path(os.environ)
-    missing = sorted({package for name, package in PODMAN_PROGRAMS.items() if shutil.which(name, path=path) is None})
+    missing = sorted({package for name, package in programs.items() if shutil.which(name, path=path) is None})
     if not missing:
         return
     command = f"apt-get install --yes --no-install-recommends {' '.join(missing)}"
@@ -78,11 +82,18 @@ def mirror(targets: str) -> str:
 
 
 def root_folder(cache: Cache, name: str, packages: tuple[str, ...], *, about_seconds: int) -> Path:
-    """A Debian root with these packages, made by debootstrap when the cache has none; the lock must be held."""
+    """A Debian root with these packages, made by debootstrap when the cache has none; the lock must be held.
+
+    Raises:
+        ClusterError: This is not root, or not Debian.
+    """
     folder = cache.folder("roots")
     target = folder / f"{name}-{key(folder, (), RELEASE, *packages, *UNUSED)}"
     if target.exists():
         return target
+    if os.geteuid() != 0:
+        raise ClusterError(f"the {name} image cannot be pulled, and to build it here takes root")
+    install_missing(ROOT_PROGRAMS)
     targets = run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Identifier: Packages"]
     )

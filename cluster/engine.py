@@ -37,6 +37,15 @@ class Engine:
         """Whether an image of this name is in the engine's store."""
         return self.succeeds("image", "inspect", tag)
 
+    def can_have(self, image: str) -> bool:
+        """Whether an image of a registry is in the engine's store, after a try to pull it.
+
+        Only Docker pulls: what Podman runs is built here.
+        """
+        if self.name == "podman":
+            return False
+        return self.has_image(image) or self.succeeds("pull", "--quiet", image)
+
     def build(
         self,
         context: Path,
@@ -100,7 +109,8 @@ class Engine:
 def choose(*, docker_answers: bool, podman_settings: Path) -> Engine:
     """Docker where its engine answers, else Podman with settings of our own."""
     if docker_answers:
-        return Engine("docker")
+        # Before Docker 23 the builder that knows secrets has to be asked for.
+        return Engine("docker", {"DOCKER_BUILDKIT": "1"})
     return Engine("podman", {"CONTAINERS_CONF": str(podman_settings), "KIND_EXPERIMENTAL_PROVIDER": "podman"})
 
 

@@ -20,6 +20,8 @@ from cluster.progress import step
 REPOSITORY = Path(__file__).parent.parent
 TRITON = Path(__file__).parent / "images" / "triton"
 TRITON_VERSION = "24.10"
+# What the recipes start FROM unless they are told otherwise.
+OFFICIAL_BASE = "docker.io/library/python:3.11-slim-bookworm"
 S3_REPOSITORY = "localhost/versitygw"
 OUR_REPOSITORIES = (
     *(f"localhost/triton-{name}" for name in ("operator", "operator-base", "operator-node", "cpu")),
@@ -59,9 +61,9 @@ def build_base_image(cache: Cache, engine: Engine) -> str | None:
     """The image that the recipes start FROM; the lock must be held.
 
     Returns:
-        The name of a base built here from Debian packages, or None with Docker: the recipes name an official image.
+        The name of a base built here from Debian packages, or None where the official image can be had.
     """
-    if engine.name == "docker":
+    if engine.can_have(OFFICIAL_BASE):
         return None
     root = debian.root_folder(cache, "python", debian.BASE_PACKAGES, about_seconds=75)
     name = f"localhost/triton-operator-base:{root.name.rsplit('-', 1)[-1]}"

@@ -23,7 +23,7 @@ from cluster.images import Images
 from cluster.processes import ClusterError, CommandFailed, run, search_path
 from cluster.progress import note, step
 
-# With Docker the official node image is pulled: the one that kind 0.33.0 was released with.
+# With Docker the official node image is pulled where it can be: the one that kind 0.33.0 was released with.
 OFFICIAL_NODE_IMAGE = (
     "docker.io/kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"
 )
@@ -79,7 +79,7 @@ class KindCluster:
         with self.cache.locked():
             self._prepare()
             image = self._node_image()
-            made_of = [self._config(), kind_config.audit_policy()]
+            made_of = [self._config(image), kind_config.audit_policy()]
             recipe = key(self.folder, (), image, json.dumps(made_of, sort_keys=True))
             if self._usable(recipe):
                 note(f"cluster {self.name} is well and used again")
@@ -195,7 +195,7 @@ class KindCluster:
         if self.engine.name == "podman":
             if os.geteuid() != 0:
                 raise ClusterError("no Docker engine answers, and with Podman the cluster needs root: run this as root")
-            debian.install_missing_packages()
+            debian.install_missing({**debian.PODMAN_PROGRAMS, **debian.ROOT_PROGRAMS})
             Path("/lib/modules").mkdir(parents=True, exist_ok=True)  # kind mounts it, Podman wants it to exist
         self.tools.mkdir(parents=True, exist_ok=True)
         for name, path in tools.build(self.cache, tools.HOST_TOOLS).items():
@@ -208,12 +208,12 @@ class KindCluster:
                 making.write_text(podman_settings_of_this_machine())
 
     def _node_image(self) -> str:
-        if self.engine.name == "docker":
+        if self.engine.can_have(OFFICIAL_NODE_IMAGE):
             return OFFICIAL_NODE_IMAGE
         return node_image.build_node_image(self.cache, self.engine)
 
-    def _config(self) -> dict[str, object]:
-        volumes = self.folder / "volumes" if self.engine.name == "podman" else None
+    def _config(self, image: str) -> dict[str, object]:
+        volumes = None if image == OFFICIAL_NODE_IMAGE else self.folder / "volumes"
         return kind_config.kind_config(gateway_port=self.gateway_port, audit_policy=self._audit_policy, volumes=volumes)
 
     @property
@@ -251,7 +251,7 @@ class KindCluster:
             block = kind_config.free_node_range(self.engine.run("network", "inspect", *networks))
             self.engine.run("network", "create", "--subnet", block, self.name)
         config = self.folder / "kind.yaml"
-        config.write_text(yaml.safe_dump(self._config(), sort_keys=False))
+        config.write_text(yaml.safe_dump(self._config(image), sort_keys=False))
         command: list[str | Path] = [self.tools / "kind", "create", "cluster", "--name", self.name]
         command += ["--image", image, "--config", config]
         with step(f"creating cluster {self.name}", about_seconds=40):

@@ -46,6 +46,17 @@ def test_the_api_server_notes_what_the_operators_accounts_ask_and_nothing_else(t
     assert (noted["level"], rest) == ("Metadata", {"level": "None"})  # never a body
 
 
+def test_every_recipe_starts_from_the_base_that_is_looked_for_in_registries() -> None:
+    recipes = [images.REPOSITORY / "Dockerfile", *Path(images.__file__).parent.glob("images/*/Containerfile")]
+    bases = {
+        line.removeprefix("ARG BASE=")
+        for recipe in recipes
+        for line in recipe.read_text().splitlines()
+        if line.startswith("ARG BASE=")
+    }
+    assert bases == {images.OFFICIAL_BASE}
+
+
 def test_claims_lie_in_one_folder_of_the_host_for_every_node_and_the_provisioner(tmp_path: Path) -> None:
     config = kind_config.kind_config(gateway_port=1, audit_policy=tmp_path / "policy.yaml", volumes=tmp_path)
     mount = {"hostPath": str(tmp_path), "containerPath": kind_config.VOLUMES}
