@@ -142,6 +142,17 @@ CANARY: Json = FULL | {
                 "materialPermille": 20,
                 "floorPermille": 5,
             },
+            "metrics": [
+                {
+                    "name": "queue-time",
+                    "query": 'max(nv_inference_queue_duration_us{pod=~"{{canaryPods}}"})',
+                    "success": {"min": 0, "max": "50.5"},
+                    "failure": {"min": "200.25", "max": 10000},
+                    "requiredSuccesses": 5,
+                    "failureLimit": 1,
+                    "inconclusiveLimit": 4,
+                }
+            ],
             "clusterFactor": 8,
             "intervalSeconds": 30,
             "maxDurationSeconds": 3600,

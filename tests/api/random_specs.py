@@ -104,6 +104,34 @@ def _one_of_the_optional(node: Json, where: str) -> Strategy:
     return st.one_of(*choices)
 
 
+def _range(node: Json, where: str) -> Strategy:
+    least = node["properties"]["min"]["minimum"]
+    decimals = st.decimals(-(10**9), 10**9, places=3).map("{:f}".format)
+    bounds = st.lists(st.integers(least, -least) | decimals, min_size=2, max_size=2).map(lambda b: sorted(b, key=float))
+    return st.one_of(
+        bounds.map(lambda both: {"min": both[0], "max": both[1]}),
+        bounds.map(lambda both: {"min": both[0]}),
+        bounds.map(lambda both: {"max": both[0]}),
+    )
+
+
+def _metrics(node: Json, where: str) -> Strategy:
+    both = {side: _range(node["properties"][side], f"{where}.{side}") for side in ("success", "failure")}
+    rest = {name: _strategy(child, f"{where}.{name}") for name, child in node["properties"].items() if name not in both}
+    needed = {name: rest.pop(name) for name in node["required"]}
+    return st.one_of(
+        st.fixed_dictionaries(needed | {"success": both["success"]}, optional={"failure": both["failure"]} | rest),
+        st.fixed_dictionaries(needed | {"failure": both["failure"]}, optional=rest),
+    )
+
+
+def _queries(node: Json, where: str) -> Strategy:
+    names = ("canary", " stable ", "canaryPods", "stablePods", "namespace", "service", "interval")
+    plain = st.text(st.characters(codec="utf-8", exclude_characters="{}"), max_size=9)
+    parts = plain | st.sampled_from(names).map("{{%s}}".__mod__)
+    return st.lists(parts, max_size=4).map(lambda found: "".join(["up", *found]))
+
+
 def _variables(node: Json, where: str) -> Strategy:
     name = _strategy(node["properties"]["name"], where + ".name").filter(lambda n: not n.startswith("TRITON_OPERATOR_"))
     return st.one_of(
@@ -256,6 +284,8 @@ _BY_HAND = {
     "spec.runtime.volumeMounts[].mountPath": _mount_paths,
     "spec.runtime.volumeMounts[].subPath": _mount_paths,
     "spec.runtime.tolerations[]": _tolerations,
+    "spec.rollout.analysis.metrics[]": _metrics,
+    "spec.rollout.analysis.metrics[].query": _queries,
     f"{_AFFINITY}.requiredDuringSchedulingIgnoredDuringExecution.{_TERMS}": _requirements,
     f"{_AFFINITY}.preferredDuringSchedulingIgnoredDuringExecution[].preference.matchExpressions[]": _requirements,
     "spec.runtime.securityContext.runAsUser": _not_zero,

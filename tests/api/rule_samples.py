@@ -63,6 +63,10 @@ def canary(**values: Any) -> Json:
     return {"rollout": {"strategy": "Canary"} | values} | GATEWAY
 
 
+def metric(**more: Any) -> Json:
+    return canary(analysis={"metrics": [{"name": "own", "query": "up"} | more]})
+
+
 def weights(*values: int) -> list[Json]:
     return [{"setWeight": value} for value in values]
 
@@ -394,6 +398,45 @@ SAMPLES = [
         [
             canary(analysis={"errors": errors})
             for errors in ({"failRatioPercent": 300, "passRatioPercent": 350}, {"passRatioPercent": 150})
+        ],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0]",
+        "a metric needs success, failure or both",
+        [metric()],
+        [metric(success={"max": 1}), metric(failure={"min": 1}), metric(success={"max": 1}, failure={"min": 2})],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0].success",
+        "a range needs min, max or both",
+        [metric(success={})],
+        [metric(success={"min": "-0.5"}), metric(success={"min": 0, "max": 0})],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0].failure",
+        "max must not be below min",
+        [metric(failure={"min": 10, "max": "9.9"})],
+        [metric(failure={"min": "9.9", "max": 10})],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0].success.max",
+        "must be a whole number, or a decimal one in quotes",
+        [metric(success={"max": text}) for text in ("", "1e3", "NaN", "+1", ".5", "1.", "0x1", "50m")],
+        [metric(success={"max": text}) for text in ("0", "-1", "0.95", -1)],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0].query",
+        "must be an expression of PromQL",
+        [metric(query=text, success={"max": 1}) for text in (" ", "\n")],
+        [metric(query="up", success={"max": 1})],
+    ),
+    Sample(
+        "rollout.analysis.metrics[0].query",
+        "what stands in {{ }} must be one of",
+        [metric(query=text, success={"max": 1}) for text in ("up{{pod}}", "{{canary}} + {{  stable}}", "{{}}")],
+        [
+            metric(query=text, success={"max": 1})
+            for text in ('up{pod=~"{{canaryPods}}"}[{{interval}}]', "{{ stable }}", "{a='{b}'}")
         ],
     ),
     Sample(

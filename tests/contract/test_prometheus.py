@@ -150,3 +150,53 @@ async def test_a_prometheus_that_is_away_is_told_by_its_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Unmeasured, match=f"{url} cannot be asked"):
         await reading(Settings(url=url))
+
+
+async def number(url: str, query: str) -> float | None:
+    source = Prometheus(Settings(url=url))
+    try:
+        return await source.number(query)
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        pytest.param("vector(2.5) * 2", 5.0, id="one series"),
+        pytest.param("scalar(vector(3))", 3.0, id="a scalar"),
+        pytest.param("sum(nobody_counts_this)", None, id="no series"),
+        pytest.param("vector(0) / 0", None, id="not a number"),
+        pytest.param("vector(1) / 0", float("inf"), id="infinite"),
+    ],
+)
+async def test_an_expression_comes_to_one_number(
+    prometheus: tuple[Servers, str], query: str, value: float | None
+) -> None:
+    assert await number(prometheus[1], query) == value
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        pytest.param("sum(up", "Prometheus says: .*parse error: unclosed left parenthesis", id="a slip"),
+        pytest.param("rate(up)", "Prometheus says: .*expected type range vector", id="wrong type"),
+        pytest.param("envoy_cluster_upstream_rq_xx", r"comes to \d+ series, not to one number: put sum", id="many"),
+        pytest.param("vector(1)[1m:1s]", "something else than a number", id="a range"),
+        pytest.param('"text"', "something else than a number", id="a text"),
+    ],
+)
+async def test_a_query_that_cannot_come_to_one_number_is_invalid(
+    prometheus: tuple[Servers, str], query: str, words: str
+) -> None:
+    await first(prometheus[1])
+    with pytest.raises(Unmeasured, match=words) as error:
+        await number(prometheus[1], query)
+    assert error.value.invalid
+
+
+async def test_a_question_that_fails_for_its_data_may_succeed_later(prometheus: tuple[Servers, str]) -> None:
+    await first(prometheus[1])
+    with pytest.raises(Unmeasured, match="Prometheus says: found duplicate series for the match group") as error:
+        await number(prometheus[1], "envoy_cluster_upstream_rq_xx + on(job) envoy_cluster_upstream_rq_xx")
+    assert not error.value.invalid

@@ -16,14 +16,14 @@ from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of
-from triton_operator.core.analysis import is_due
+from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
-from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, World
+from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, Value, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
 from triton_operator.resources.sources import ORDER
@@ -142,7 +142,9 @@ class Cluster:
     load: int = 200
     """Requests through the Gateway in a tick."""
     blind: bool = False
-    """Whether nobody tells what was counted."""
+    """Whether nobody tells what was counted or measured."""
+    values: dict[str, Value] = field(default_factory=dict)
+    """What a person's own metrics come to."""
     errors: dict[int, float] = field(default_factory=dict)
     """By version, the share of requests that fail."""
     slowness: dict[int, float] = field(default_factory=dict)
@@ -437,13 +439,15 @@ class Cluster:
             return None
         concerned = (record.stable, trial.revision)
         if self.blind:
-            return Measured(samples=None, trouble="it does not answer")
+            own = [metric.name for metric in metrics_of(self.spec.rollout)]
+            values = dict.fromkeys(own, Value(trouble="it does not answer"))
+            return Measured(samples=None, trouble="it does not answer", values=values)
         found = [pod for pod in self.pods if pod.serves and pod.revision in concerned]
         samples = {
             pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
             for pod in found
         }
-        return Measured(samples, edge=50.0, shared=True)
+        return Measured(samples, edge=50.0, shared=True, values=self.values)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]

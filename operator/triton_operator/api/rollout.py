@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from triton_operator.api.fields import ApiModel, DnsName
-from triton_operator.api.schema import ATOMIC, cel, rules
+from triton_operator.api.metric import Metric
+from triton_operator.api.schema import ATOMIC, cel, keyed_by, rules
 
 
 class GoldenRequests(ApiModel):
@@ -125,6 +126,13 @@ class Analysis(ApiModel):
     errors: Errors = Field(default=Errors(), description="Requests that fail.", json_schema_extra={"default": {}})
     slow_requests: SlowRequests | None = Field(
         default=None, description="Judge it by slow requests too; the operator's setting prometheus.url is needed."
+    )
+    metrics: list[Metric] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="Judge it by what you measure too; the operator's setting prometheus.url is needed.",
+        json_schema_extra=keyed_by("name"),
     )
     cluster_factor: int = Field(
         default=1,

@@ -122,6 +122,17 @@ class RequestCounts(ApiModel):
     )
 
 
+class MetricStatus(ApiModel):
+    """What the values of one of spec.rollout.analysis.metrics have come to."""
+
+    name: str = Field(max_length=63, description="Its name.")
+    value: str | None = Field(default=None, max_length=32, description="The last value.")
+    good: int = Field(ge=0, le=MAX_PODS, description="Values that were good.")
+    bad: int = Field(ge=0, le=MAX_PODS, description="Values that were bad.")
+    unclear: int = Field(ge=0, le=MAX_PODS, description="How often in a row there was neither.")
+    message: str | None = Field(default=None, max_length=1024, description="Why it cannot be had.")
+
+
 class RolloutStatus(ApiModel):
     """How far a canary is."""
 
@@ -148,6 +159,9 @@ class RolloutStatus(ApiModel):
     )
     towards_pass: int = Field(
         ge=0, le=100, description="Evidence that it does not, in percent of what a verdict of PASS takes."
+    )
+    metrics: list[MetricStatus] | None = Field(
+        default=None, max_length=8, json_schema_extra=keyed_by("name"), description="Metrics of the spec's own."
     )
 
 

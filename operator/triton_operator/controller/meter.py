@@ -6,14 +6,16 @@ Not for: what follows from them; that is `core.canary`.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from triton_operator.api import names
+from triton_operator.api.rollout import Analysis
 from triton_operator.api.settings import Settings
-from triton_operator.core import health
+from triton_operator.core import health, measurements
 from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
-from triton_operator.core.world import Measured
+from triton_operator.core.world import Measured, Value
 from triton_operator.edges import envoy
 from triton_operator.edges.prometheus import Prometheus, Unmeasured
 from triton_operator.edges.triton import serving_counts
@@ -48,9 +50,9 @@ class Meter:
         pods: Iterable[Json],
         *,
         now: float,
-        slow: int | None,
+        analysis: Analysis | None,
     ) -> Measured:
-        """Read the counters of the two revisions of a trial.
+        """Read the counters of the two revisions of a trial, and a person's own metrics of it.
 
         Args:
             namespace: the namespace of the service.
@@ -59,13 +61,17 @@ class Meter:
             revisions: by name.
             pods: the pods of the service.
             now: seconds since the epoch.
-            slow: above which duration in milliseconds requests are slow; None where that does not matter.
+            analysis: what the spec says about judging.
 
         Returns:
             What could be read.
         """
         if self._source:
-            return await self._at_gateway(self._source, namespace, service, record, slow)
+            slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
+            queries = measurements.queries(namespace, service, record, analysis, pods)
+            own = asyncio.gather(*(_value(self._source, query) for query in queries.values()))
+            measured = await self._at_gateway(self._source, namespace, service, record, slow)
+            return replace(measured, values=dict(zip(queries, await own, strict=True)))
         concerned = {record.stable, record.trial.revision if record.trial else None}
         return await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
 
@@ -97,6 +103,13 @@ class Meter:
                 " EnvoyProxy"
             )
         return Measured(samples, trouble, reading.edge, shared=True)
+
+
+async def _value(source: Prometheus, query: str) -> Value:
+    try:
+        return Value(await source.number(query))
+    except Unmeasured as error:
+        return Value(trouble=str(error), invalid=error.invalid)
 
 
 async def _at_triton(revisions: Mapping[str, Revision], pods: Iterable[Json], *, now: float) -> Measured:

@@ -92,8 +92,7 @@ async def gather(
     measured = None
     if spec and record and is_due(spec.rollout.analysis, record.trial, now):
         analysis = spec.rollout.analysis
-        slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
-        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, slow=slow)
+        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, analysis=analysis)
     return World(
         name=name,
         namespace=namespace,

@@ -153,8 +153,7 @@ def _resume(world: World, spec: InferenceServiceSpec, record: Record, revision: 
         return record, trial
     if trial.paused not in (canary.BY_PERSON, canary.INCONCLUSIVE):
         return record, "the canary is not paused; promote it, or abort" if trial.paused else "the canary is not paused"
-    serving = world.now if trial.paused == canary.INCONCLUSIVE else trial.serving
-    return replace(record, trial=replace(trial, paused="", serving=serving)), None
+    return replace(record, trial=canary.resumed(trial, world.now)), None
 
 
 def _skip_step(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:

@@ -6,16 +6,18 @@ of stable: which of them answers sooner says nothing otherwise.
 Not for: the statistics, which are `core.judge`'s; what follows from a verdict, which is `core.canary`'s.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from triton_operator.api.metric import Metric
 from triton_operator.api.rollout import Analysis, Errors, Rollout, SlowRequests
-from triton_operator.core import judge
+from triton_operator.core import judge, measurements
 from triton_operator.core.judge import Counts, Evidence, Limits, Reading, Verdict
-from triton_operator.core.record import Record, Sample, Shared, Trial
+from triton_operator.core.record import Record, Sample, Shared, Tally, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.traffic import needed, present
-from triton_operator.core.world import World
+from triton_operator.core.world import Measured, World
 
 ERRORS = "errors"
 SLOW = "slow"
@@ -43,14 +45,20 @@ def limits_of(rollout: Rollout) -> dict[str, Limits]:
     return found
 
 
+def metrics_of(rollout: Rollout) -> tuple[Metric, ...]:
+    """List the person's own metrics."""
+    return tuple(rollout.analysis.metrics or ()) if rollout.analysis else ()
+
+
 def begun(trial: Trial, rollout: Rollout) -> Trial:
     """Begin the evidence anew if it was gathered under other bounds than those of now."""
     slow = rollout.analysis.slow_requests if rollout.analysis else None
     limits = [(name, repr(of)) for name, of in limits_of(rollout).items()]
-    bounds = short_hash([limits, slow.threshold_milliseconds if slow else 0])
+    own = [metric.model_dump(mode="json") for metric in metrics_of(rollout)]
+    bounds = short_hash([limits, slow.threshold_milliseconds if slow else 0, *([own] if own else [])])
     if trial.bounds == bounds:
         return trial
-    return replace(trial, bounds=bounds, evidence={}, samples={}, edge=0.0)
+    return replace(trial, bounds=bounds, evidence={}, tallies={}, samples={}, sampled=0.0, edge=0.0)
 
 
 def readings_of(rollout: Rollout, trial: Trial) -> dict[str, Reading]:
@@ -63,7 +71,31 @@ def readings_of(rollout: Rollout, trial: Trial) -> dict[str, Reading]:
 
 def verdict_of(rollout: Rollout, trial: Trial) -> Verdict:
     """Say PASS, FAIL or CONTINUE: one metric is enough to fail, and each has to pass."""
-    return judge.overall(reading.verdict for reading in readings_of(rollout, trial).values())
+    counted = [reading.verdict for reading in readings_of(rollout, trial).values()]
+    own = [measurements.verdict_of(metric, _tally(trial, metric)) for metric in metrics_of(rollout)]
+    return judge.overall([*counted, *own])
+
+
+def is_unclear(rollout: Rollout, trial: Trial) -> bool:
+    """Say whether one of the person's own metrics has told nothing for longer than it may."""
+    own = metrics_of(rollout)
+    return any(measurements.verdict_of(metric, _tally(trial, metric)) == Verdict.INCONCLUSIVE for metric in own)
+
+
+def unasked(rollout: Rollout, trial: Trial) -> bool:
+    """Say whether one of the person's own metrics was not asked for yet, or cannot be had."""
+    own = metrics_of(rollout)
+    return any(metric.name not in trial.tallies or trial.tallies[metric.name].trouble for metric in own)
+
+
+def invalid(rollout: Rollout, trial: Trial) -> str | None:
+    """Say which of the person's own queries Prometheus does not take, and why; None where it takes all of them."""
+    return measurements.refusal(metrics_of(rollout), trial.tallies)
+
+
+def resumed(trial: Trial) -> Trial:
+    """Wait anew for what has told nothing for too long."""
+    return replace(trial, tallies={name: replace(tally, unclear=0) for name, tally in trial.tallies.items()})
 
 
 def failed_by(rollout: Rollout, trial: Trial) -> str | None:
@@ -71,12 +103,18 @@ def failed_by(rollout: Rollout, trial: Trial) -> str | None:
     for name, reading in readings_of(rollout, trial).items():
         if reading.verdict == Verdict.FAIL:
             return _told(name, trial)
+    for metric in metrics_of(rollout):
+        tally = _tally(trial, metric)
+        if measurements.verdict_of(metric, tally) == Verdict.FAIL:
+            return measurements.failed_told(metric, tally)
     return None
 
 
 def told(trial: Trial) -> str:
-    """Tell what was counted, metric by metric; nothing while no request of the canary was."""
-    return "; ".join(_told(name, trial) for name, evidence in sorted(trial.evidence.items()) if evidence.counts.canary)
+    """Tell what was counted and measured, metric by metric; nothing while no request of the canary was."""
+    counted = [_told(name, trial) for name, evidence in sorted(trial.evidence.items()) if evidence.counts.canary]
+    own = [measurements.told(name, tally) for name, tally in sorted(trial.tallies.items())]
+    return "; ".join([*counted, *filter(None, own)])
 
 
 def counts_of(trial: Trial, metric: str) -> Counts:
@@ -107,12 +145,18 @@ def unjudged(rollout: Rollout, *, desired: int, surge: int, weights: tuple[int, 
 
 
 def is_due(analysis: Analysis | None, trial: Trial | None, now: float) -> bool:
-    """Say whether counters are to be read now."""
-    return trial is not None and trial.level > 0 and now >= next_look(analysis, trial)
+    """Say whether counters and metrics are to be read now."""
+    return trial is not None and now >= next_look(analysis, trial)
 
 
 def next_look(analysis: Analysis | None, trial: Trial) -> float:
-    """Say when counters are to be read next; sooner as long as there is nothing to compare them with."""
+    """Say when counters and metrics are to be read next; sooner as long as there is nothing to compare them with.
+
+    A person's own metrics are asked for before the first weight already: so it is known that they can be.
+    """
+    first = not trial.weight and analysis is not None and analysis.metrics
+    if not trial.level and not first:
+        return math.inf
     interval = float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
     return trial.sampled + (interval if trial.samples else min(interval, FIRST_SECONDS))
 
@@ -129,7 +173,10 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
     measured = world.measured
     if measured is None or not is_due(rollout.analysis, trial, world.now):
         return trial
-    trial = replace(trial, sampled=world.now, trouble=measured.trouble or "")
+    trial = replace(trial, sampled=world.now, tallies=_tallies(world, trial, rollout, measured))
+    if not trial.level:
+        return trial
+    trial = replace(trial, trouble=measured.trouble or "")
     if measured.samples is None:
         return trial
     samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
@@ -155,6 +202,22 @@ def misled(trial: Trial) -> str | None:
         f"{shared.canary} of {shared.requests} requests went to {trial.revision} since its weight is {shared.weight} %:"
         " does something else than the HTTPRoute choose, such as another route, or sessions that stick to a backend?"
     )
+
+
+def _tally(trial: Trial, metric: Metric) -> Tally:
+    return trial.tallies.get(metric.name, Tally())
+
+
+def _tallies(world: World, trial: Trial, rollout: Rollout, measured: Measured) -> dict[str, Tally]:
+    """Add the values of now; they count once the weight of now has been there for as long as a look goes back."""
+    assert rollout.analysis is not None or not measured.values
+    interval = rollout.analysis.interval_seconds if rollout.analysis else INTERVAL_SECONDS
+    counts = trial.level > 0 and world.now >= trial.level + interval
+    found = dict(trial.tallies)
+    for metric in metrics_of(rollout):
+        if value := measured.values.get(metric.name):
+            found[metric.name] = measurements.heard(metric, _tally(trial, metric), value, counts=counts)
+    return found
 
 
 def _shared(world: World, record: Record, trial: Trial, samples: Mapping[str, Sample]) -> Shared:

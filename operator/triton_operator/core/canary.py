@@ -163,16 +163,25 @@ def failure_of(world: World, record: Record) -> tuple[str, str] | None:
     return ("CanaryFailed", said) if said else None
 
 
+def refusal_of(world: World, record: Record) -> tuple[str, str] | None:
+    """Say why the canary cannot be judged as the spec asks, as reason and message; None where it can."""
+    trial, rollout = record.trial, _rollout(world)
+    if trial is None or trial.promoted or analysis.failed_by(rollout, trial):
+        return None
+    words = analysis.invalid(rollout, trial)
+    return ("InvalidQuery", words) if words else None
+
+
 def look_again(world: World, record: Record, *, desired: int) -> float:
     """Say in how many seconds the trial is to be looked at again, if nothing happens before."""
     trial = record.trial
     if trial is None:
         return STEP_SECONDS
-    pauses = [max(1.0, analysis.next_look(_rollout(world).analysis, trial) - world.now)] if trial.level else []
+    pauses = [max(1.0, analysis.next_look(_rollout(world).analysis, trial) - world.now)]
     step = _step(world, record, trial, desired=desired)
     if step and step.pause and step.pause.duration_seconds and trial.since:
         pauses.append(max(1.0, trial.since + step.pause.duration_seconds - world.now))
-    return min(pauses, default=float(STEP_SECONDS))
+    return min(*pauses, float(STEP_SECONDS))
 
 
 def _step(world: World, record: Record, trial: Trial, *, desired: int) -> Step | None:
@@ -192,12 +201,19 @@ def promoted(trial: Trial, steps: Sequence[Step], now: float) -> Trial | None:
     Returns:
         The trial one pause further, or promoted where only a verdict is waited for; None where nothing waits.
     """
-    free = replace(trial, paused="", serving=now if trial.paused == INCONCLUSIVE else trial.serving)
+    free = resumed(trial, now)
     if trial.step >= len(steps) or trial.paused == FAILED:
         return replace(free, promoted=True)
     if steps[trial.step].pause:
         return skipped(free, steps)
     return free if trial.paused else None
+
+
+def resumed(trial: Trial, now: float) -> Trial:
+    """Let a trial go on; one that was inconclusive has all the time for a verdict again."""
+    if trial.paused != INCONCLUSIVE:
+        return replace(trial, paused="")
+    return replace(analysis.resumed(trial), paused="", serving=now)
 
 
 def skipped(trial: Trial, steps: Sequence[Step]) -> Trial:
@@ -226,6 +242,8 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
     if verdict == Verdict.FAIL and not trial.paused:
         # It is rolled back, or stays as it is until a person has looked.
         return replace(trial, paused=FAILED, weight=0 if rollout.auto_rollback else trial.weight)
+    if not trial.paused and analysis.is_unclear(rollout, trial):
+        return replace(trial, paused=INCONCLUSIVE)
     limit = rollout.analysis.max_duration_seconds if rollout.analysis else None
     late = limit is not None and trial.serving > 0 and world.now >= trial.serving + limit
     while not trial.paused and trial.step < len(steps):
@@ -243,6 +261,8 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
 
 def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: int) -> Trial:
     """Go on to the next step if this one is over."""
+    if analysis.unasked(_rollout(world), trial):  # what cannot be had holds the trial where it is
+        return trial
     if step.set_weight is not None:
         if reachable(world, record, trial.revision) < needed(step.set_weight, desired):
             return trial
@@ -268,6 +288,7 @@ def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial
     """Add what was counted since the last look to the evidence, once the weight of the step is taken over."""
     trial = analysis.begun(trial, _rollout(world))
     if not trial.level:
+        trial = analysis.heard(world, record, trial, _rollout(world))
         applied = trial.weight and _is_applied(world, replace(record, trial=trial), trial.revision, desired)
         return replace(trial, level=world.now) if applied else trial
     return analysis.heard(world, record, trial, _rollout(world))

@@ -9,7 +9,7 @@ from typing import Any
 from triton_operator.api.rollout import Rollout, Step
 from triton_operator.core import analysis, canary, traffic
 from triton_operator.core.judge import Reading
-from triton_operator.core.record import Held, Trial
+from triton_operator.core.record import Held, Tally, Trial
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.times import timestamp
 
@@ -66,7 +66,9 @@ def trial_told(s: Situation) -> str:
             f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
         )
     if trial.paused == canary.INCONCLUSIVE:
-        return f"{at}; the time for a verdict is out: promote, abort, or resume to wait on{shown}"
+        unclear = analysis.is_unclear(_rollout(s), trial)
+        cause = "a metric has told nothing for too long" if unclear else "the time for a verdict is out"
+        return f"{at}; {cause}: promote, abort, or resume to wait on{shown}"
     if trial.paused:
         return f"{at}; paused by a person: resume to go on{shown}"
     if s.fleet.ready < s.expected:
@@ -75,6 +77,8 @@ def trial_told(s: Situation) -> str:
         return f"{at}; {unrouted(s)}"
     if words := analysis.misled(trial):
         return f"{at}; {words}"
+    if analysis.unasked(_rollout(s), trial):
+        return f"{at}, and nothing moves until every metric can be had{shown}"
     if trial.step >= len(steps):
         return f"{at}; waits for the verdict, {_towards_pass(_readings(s, trial))} % of it is there{shown}"
     pause = steps[trial.step].pause
@@ -118,12 +122,23 @@ def rollout_status(s: Situation, trial: Trial) -> Json:
         "towardsFail": max(_percent(reading.harm, reading.fails_at) for reading in readings),
         "towardsPass": _towards_pass(readings),
     }
+    if metrics := [_metric_status(name, tally) for name, tally in sorted(trial.tallies.items())]:
+        told["metrics"] = metrics
     if trial.edge:
         told["slowMilliseconds"] = math.ceil(trial.edge)
         told["canary"] |= {"timed": slow.canary, "slow": slow.canary_bad}
         told["stable"] |= {"timed": slow.stable, "slow": slow.stable_bad}
     if trial.serving:
         told["servingSince"] = timestamp(trial.serving)
+    return told
+
+
+def _metric_status(name: str, tally: Tally) -> Json:
+    told: Json = {"name": name, "good": tally.good, "bad": tally.bad, "unclear": tally.unclear}
+    if tally.value:
+        told["value"] = tally.value
+    if tally.trouble:
+        told["message"] = tally.trouble
     return told
 
 

@@ -131,7 +131,7 @@ def decide(world: World) -> Plan:
         room=room,
         failure=failure,
         gate=gate,
-        refusal=goal.refusal or _refusal(world),
+        refusal=goal.refusal or _refusal(world) or canary.refusal_of(world, record),
         lookup=goal.look if goal.wanted is None and not goal.refusal and not record.held else None,
     )
     failed = failing(situation)

@@ -8,6 +8,7 @@ Not for: how to get there; that is `core.rollout`.
 from dataclasses import dataclass, replace
 
 from triton_operator.api.names import HTTP_ROUTE
+from triton_operator.api.rollout import Analysis
 from triton_operator.core import canary
 from triton_operator.core.actions import take
 from triton_operator.core.lookup import Look, look
@@ -124,13 +125,17 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
     surge = room_of(rollout, desired=desired, gpu_count=gpus).surge
     if found := canary.unjudged(rollout, desired=desired, surge=surge):
         return "SlowRequestsUnjudged", found
-    if rollout.analysis and rollout.analysis.slow_requests and not world.settings.prometheus.url:
+    if rollout.analysis and not world.settings.prometheus.url and (found := _asked_of_prometheus(rollout.analysis)):
         words = (
-            "spec.rollout.analysis.slowRequests needs the operator's setting prometheus.url: how long requests take is"
-            " counted by the Gateway's proxies only; set it in the chart's values, or remove slowRequests"
+            f"spec.rollout.analysis.{found} needs the operator's setting prometheus.url: set it in the chart's values,"
+            f" or remove {found}"
         )
         return "PrometheusNeeded", words
     return None
+
+
+def _asked_of_prometheus(analysis: Analysis) -> str | None:
+    return "slowRequests" if analysis.slow_requests else "metrics" if analysis.metrics else None
 
 
 def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:

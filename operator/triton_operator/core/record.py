@@ -114,6 +114,29 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What the values of a person's own metric have come to.
+
+    Attributes:
+        good: values that were good.
+        bad: values that were bad.
+        unclear: how often in a row there was neither.
+        last: what the last one was: PASS, FAIL or CONTINUE; "" before the first.
+        value: the last one; "" where there was none.
+        trouble: why it could not be had when it was asked for last; "" where it could.
+        invalid: whether that is for the query itself.
+    """
+
+    good: int = 0
+    bad: int = 0
+    unclear: int = 0
+    last: str = ""
+    value: str = ""
+    trouble: str = ""
+    invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A canary under way: how far it is, and what it has shown.
 
@@ -128,6 +151,7 @@ class Trial:
         promoted: whether it takes over, pod by pod.
         bounds: stands for the bounds by which it is judged.
         evidence: what its requests have shown beside those of stable, by metric.
+        tallies: what the values of the person's own metrics have come to, by metric.
         shared: how requests were shared out under the weight of now.
         edge: the duration in milliseconds above which requests were counted as slow; 0 where none was.
         samples: by whose they are, the counters read last; empty where the next look begins anew.
@@ -147,6 +171,7 @@ class Trial:
     promoted: bool = False
     bounds: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
     shared: Shared = Shared()
     edge: float = 0.0
     samples: Mapping[str, Sample] = field(default_factory=dict)
@@ -346,6 +371,7 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         promoted=bool(value["promoted"]),
         bounds=str(value["bounds"]),
         evidence={str(name): _evidence(of) for name, of in value["evidence"].items()},
+        tallies={str(name): _tally(of) for name, of in value.get("tallies", {}).items()},
         shared=Shared(**{name: int(count) for name, count in value["shared"].items()}),
         edge=_time(value["edge"]),
         samples={
@@ -375,6 +401,18 @@ def _evidence(value: Mapping[str, Any]) -> Evidence:
 
     counts = Counts(**{name: int(count) for name, count in value["counts"].items()})
     return Evidence(counts, harm=ratios("harm"), harmless=ratios("harmless"))
+
+
+def _tally(value: Mapping[str, Any]) -> Tally:
+    return Tally(
+        good=int(value["good"]),
+        bad=int(value["bad"]),
+        unclear=int(value["unclear"]),
+        last=str(value["last"]),
+        value=str(value["value"]),
+        trouble=str(value["trouble"]),
+        invalid=bool(value["invalid"]),
+    )
 
 
 def _texts(value: Mapping[str, Any]) -> dict[str, str]:

@@ -114,6 +114,21 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """What a person's own metric has come to.
+
+    Attributes:
+        number: the value, which may be infinite; None where there is none.
+        trouble: why it cannot be had; "" where it can, though there may be none.
+        invalid: whether that is for the query itself.
+    """
+
+    number: float | None = None
+    trouble: str = ""
+    invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What was counted of the requests of a trial.
 
@@ -122,12 +137,14 @@ class Measured:
         trouble: what is amiss, or None.
         edge: the duration in milliseconds above which requests were counted as slow; None where none was.
         shared: whether just those requests were counted that the Gateways share out.
+        values: of the person's own metrics, by name.
     """
 
     samples: Mapping[str, Sample] | None
     trouble: str | None = None
     edge: float | None = None
     shared: bool = False
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Not for: what to ask; see `edges.envoy`.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,7 +27,15 @@ _MESSAGE = 512
 
 
 class Unmeasured(Exception):
-    """Prometheus gave no answer that can be relied on; the message says why."""
+    """Prometheus gave no answer that can be relied on; the message says why.
+
+    Attributes:
+        invalid: whether that is for the query itself, so that asking again does not help.
+    """
+
+    def __init__(self, message: str, *, invalid: bool = False) -> None:
+        super().__init__(message[:_MESSAGE])
+        self.invalid = invalid
 
 
 class Prometheus:
@@ -55,18 +64,33 @@ class Prometheus:
         except TimeoutError as error:
             raise Unmeasured(f"{self._settings.url} did not answer within {ANSWER_SECONDS:g} s") from error
 
+    async def number(self, query: str) -> float | None:
+        """Ask for the present value of an expression that comes to one number.
+
+        Args:
+            query: PromQL.
+
+        Returns:
+            The number, perhaps infinite; None where there is none, or NaN.
+
+        Raises:
+            Unmeasured: as `series`; or the expression comes to something else than one number.
+        """
+        return number_of(await self.series(query))
+
     def close(self) -> None:
         """Ask nothing any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _asked(self, query: str) -> list[Json]:
         warnings: list[str] = []
+        errors: list[tuple[str, str]] = []
         url = self._settings.url.rstrip("/")
         try:
             with requests.Session() as session:  # its own for each question: files are read anew, threads share nothing
                 session.verify = self._settings.caFile or True
                 session.trust_env = True
-                session.hooks["response"].append(_keeping(warnings))
+                session.hooks["response"].append(_keeping(warnings, errors))
                 headers = dict(self._settings.headers)
                 if self._settings.tokenFile:
                     token = Path(self._settings.tokenFile).read_text(encoding="utf-8").strip()
@@ -76,20 +100,48 @@ class Prometheus:
                 )
                 found: list[Json] = client.custom_query(query, timeout=ANSWER_SECONDS)
         except PrometheusApiClientException as error:
-            raise Unmeasured(f"{url} refused the question: {error}"[:_MESSAGE]) from error
+            for kind, words in errors:
+                raise Unmeasured(f"Prometheus says: {words}", invalid=kind == "bad_data") from error
+            raise Unmeasured(f"{url} refused the question: {error}") from error
         except requests.Timeout as error:
             raise Unmeasured(f"{url} did not answer within {ANSWER_SECONDS:g} s") from error
         except (requests.JSONDecodeError, KeyError, TypeError) as error:
-            raise Unmeasured(f"what {url} answered is not that of a Prometheus: {error!r}"[:_MESSAGE]) from error
+            raise Unmeasured(f"what {url} answered is not that of a Prometheus: {error!r}") from error
         except (requests.RequestException, OSError, ValueError) as error:
-            raise Unmeasured(f"{url} cannot be asked: {error}"[:_MESSAGE]) from error
+            raise Unmeasured(f"{url} cannot be asked: {error}") from error
         if warnings:
-            raise Unmeasured(f"{url} answered in part: {'; '.join(warnings)}"[:_MESSAGE])
+            raise Unmeasured(f"{url} answered in part: {'; '.join(warnings)}")
         return found
 
 
-def _keeping(warnings: list[str]) -> Callable[..., None]:
-    """Make a hook that keeps what the client library drops."""
+def number_of(result: Any) -> float | None:
+    """Read the result of an instant query that is to be one number.
+
+    Args:
+        result: a scalar, or series.
+
+    Returns:
+        The number, perhaps infinite; None where there is no series, or NaN.
+
+    Raises:
+        Unmeasured: it is something else.
+    """
+    scalar = isinstance(result, list) and len(result) == 2 and not isinstance(result[0], dict)
+    if not scalar and len(result) > 1:
+        words = f"it comes to {len(result)} series, not to one number: put sum(…) or max(…) around it"
+        raise Unmeasured(words, invalid=True)
+    if not result:
+        return None
+    value = result if scalar else result[0].get("value")
+    try:
+        number = float(value[1])
+    except (TypeError, ValueError) as error:
+        raise Unmeasured("it comes to something else than a number", invalid=True) from error
+    return None if math.isnan(number) else number
+
+
+def _keeping(warnings: list[str], errors: list[tuple[str, str]]) -> Callable[..., None]:
+    """Make a hook that keeps what the client library drops: warnings, and errors by their kind."""
 
     def keep(response: requests.Response, **_: Any) -> None:
         try:
@@ -98,5 +150,7 @@ def _keeping(warnings: list[str]) -> Callable[..., None]:
             return
         if isinstance(body, dict):
             warnings.extend(str(warning) for warning in body.get("warnings") or ())
+            if body.get("errorType"):
+                errors.append((str(body["errorType"]), " ".join(str(body.get("error")).split())))
 
     return keep
