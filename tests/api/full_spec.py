@@ -122,8 +122,12 @@ CANARY: Json = FULL | {
         "strategy": "Canary",
         "maxSurgeGPUs": 4,
         "steps": [
+            {"setCanaryScale": {"replicas": 2}},
+            {"setHeaderRoute": {"headers": [{"name": "x-tester", "value": "yes"}]}},
+            {"setMirrorRoute": {"percent": 20}},
             {"setWeight": 10},
             {"pause": {"durationSeconds": 60}},
+            {"setMirrorRoute": {}},
             {"setWeight": 50},
             {"pause": {}},
             {"setWeight": 100},

@@ -63,6 +63,13 @@ def canary(**values: Any) -> Json:
     return {"rollout": {"strategy": "Canary"} | values} | GATEWAY
 
 
+def headed(name: str, *of_service: str) -> Json:
+    """A canary for requests with one header, of a service whose requests have others."""
+    steps = [{"setHeaderRoute": {"headers": [{"name": name, "value": "yes"}]}}, {"setWeight": 10}]
+    gateway = {"parentRefs": [{"name": "g"}], "headers": [{"name": of, "value": "a"} for of in of_service]}
+    return {"rollout": {"strategy": "Canary", "steps": steps}, "routing": {"gateway": gateway}}
+
+
 def metric(**more: Any) -> Json:
     return canary(analysis={"metrics": [{"name": "own", "query": "up"} | more]})
 
@@ -368,9 +375,28 @@ SAMPLES = [
     ),
     Sample(
         "rollout.steps[0]",
-        "a step is either setWeight or pause",
-        [canary(steps=[step]) for step in ({}, {"setWeight": 1, "pause": {}})],
-        [canary(steps=[step]) for step in ({"setWeight": 1}, {"pause": {}})],
+        "a step is one of setWeight, pause, setCanaryScale, setHeaderRoute, setMirrorRoute",
+        [
+            canary(steps=[step])
+            for step in ({}, {"setWeight": 1, "pause": {}}, {"setHeaderRoute": {}, "setMirrorRoute": {}})
+        ],
+        [
+            canary(steps=[step])
+            for step in (
+                {"setWeight": 1},
+                {"pause": {}},
+                {"setCanaryScale": {"replicas": 2}},
+                {"setHeaderRoute": {"headers": [{"name": "a", "value": "b"}]}},
+                {"setMirrorRoute": {"percent": 5}},
+                {"setMirrorRoute": {}},
+            )
+        ],
+    ),
+    Sample(
+        "rollout",
+        "rollout.steps[].setHeaderRoute must name other headers than routing.gateway.headers",
+        [headed("X-Model", "x-model"), headed("x-tester", "x-model", "X-Tester")],
+        [headed("x-tester", "x-model"), headed("x-tester")],
     ),
     Sample(
         "rollout.steps",

@@ -530,6 +530,9 @@ class Cluster:
             carries = ready if 0 < had < weight else self.deployments[revision].wanted
             if before and weight * wanted > 100 * carries + 2 * wanted:
                 raise Violation(f"{self}: {weight} % of the requests go to {carries} of {wanted} pods of {revision}")
+        direct = route_of(self.route).direct if self.route and self.gateway else None
+        if direct and direct.headers and not self.deployments[direct.revision].wanted:
+            raise Violation(f"{self}: requests with {direct.headers} go to {direct.revision}, which has no pods")
 
     def _resolve(self, pod: Json) -> None:
         """Answer at once, as the source is now."""

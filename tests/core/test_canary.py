@@ -260,6 +260,17 @@ def test_a_crashing_canary_gets_no_requests() -> None:
     assert weights(cluster)[-1] == 100
 
 
+def test_two_revisions_of_which_none_was_ever_whole_do_not_keep_each_other_from_the_last_pod() -> None:
+    rollout = {"strategy": "Canary"}
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout))
+    cluster.run(3)
+    change(cluster, spec_of(2, replicas=2, rollout=rollout))
+    cluster.run(14)
+    change(cluster, spec_of(1, replicas=3, rollout=rollout))
+    cluster.settle()
+    assert (cluster.condition("Ready")["status"], len(cluster.pods)) == ("True", 3)
+
+
 def test_a_canary_that_cannot_load_is_rejected_before_it_gets_a_request() -> None:
     cluster = begun(BROKEN, final=True)
     bad = cluster.target

@@ -49,6 +49,18 @@ ROLLOUTS: list[Json] = [
     {"strategy": "BlueGreen", "scaleDownDelaySeconds": 0},
     {"strategy": "Canary"},
     {"strategy": "Canary", "steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 50}]},
+    {
+        "strategy": "Canary",
+        "steps": [
+            {"setCanaryScale": {"replicas": 2}},
+            {"setHeaderRoute": {"headers": [{"name": "x-tester", "value": "yes"}]}},
+            {"setMirrorRoute": {"percent": 30}},
+            {"setWeight": 10},
+            {"setCanaryScale": {}},
+            {"setMirrorRoute": {}},
+            {"setWeight": 50},
+        ],
+    },
     {"strategy": "Canary", "maxSurgeGPUs": 2, "analysis": {"intervalSeconds": 5}},
 ]
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

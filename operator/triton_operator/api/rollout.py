@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from triton_operator.api.fields import ApiModel, DnsName
 from triton_operator.api.metric import Metric
 from triton_operator.api.schema import ATOMIC, cel, keyed_by, rules
+from triton_operator.api.steps import Step
 
 
 class GoldenRequests(ApiModel):
@@ -19,37 +20,6 @@ class GoldenRequests(ApiModel):
         description=(
             "ConfigMap with one V2 inference request in JSON under each key, whose outputs hold the data expected, and"
             " perhaps a tolerance {relative, absolute}; see docs/rollouts.md."
-        )
-    )
-
-
-class Pause(ApiModel):
-    """How long a rollout stays where it is."""
-
-    duration_seconds: int | None = Field(
-        default=None,
-        ge=1,
-        le=604_800,
-        description="Seconds, from when the Gateway took over the weight before it. Left out: until a person promotes.",
-        json_schema_extra={"format": "int32"},
-    )
-
-
-class Step(ApiModel):
-    """One step of a canary."""
-
-    set_weight: int | None = Field(
-        default=None,
-        ge=1,
-        le=100,
-        description="Share of the requests through the Gateway that the new revision gets, in percent. 100: promote.",
-        json_schema_extra={"format": "int32"},
-    )
-    pause: Pause | None = Field(default=None, description="Stay at this weight.")
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel("has(self.setWeight) != has(self.pause)", "a step is either setWeight or pause: make two steps of it")
         )
     )
 

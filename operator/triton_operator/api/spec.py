@@ -106,6 +106,15 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".rollout",
             ),
             cel(
+                "!has(self.rollout) || !has(self.rollout.steps) || !has(self.routing) || !has(self.routing.gateway)"
+                " || !has(self.routing.gateway.headers) || self.rollout.steps.all(s, !has(s.setHeaderRoute)"
+                " || !has(s.setHeaderRoute.headers) || s.setHeaderRoute.headers.all(h,"
+                " self.routing.gateway.headers.all(g, g.name.lowerAscii() != h.name.lowerAscii())))",
+                "rollout.steps[].setHeaderRoute must name other headers than routing.gateway.headers, which all"
+                " requests of the service have",
+                field_path=".rollout",
+            ),
+            cel(
                 "!has(self.rollout) || self.rollout.strategy == 'BlueGreen'"
                 " || !has(self.rollout.scaleDownDelaySeconds)",
                 "rollout.scaleDownDelaySeconds is for BlueGreen: other strategies leave nothing to keep warm",

@@ -27,6 +27,7 @@ from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
+from triton_operator.resources.route import direct_of
 
 Json = dict[str, Any]
 
@@ -259,7 +260,12 @@ def route_of(body: Json) -> Route:
     whole = len(parents) >= len(body["spec"].get("parentRefs") or ()) and len(current) == 2 * len(parents)
     trouble = f"{against[0]['reason']}: {against[0].get('message', '')}"[:1024] if against else None
     return Route(
-        weights, frozenset(+parts), seen=bool(said), accepted=bool(said) and whole and not against, trouble=trouble
+        weights,
+        frozenset(+parts),
+        seen=bool(said),
+        accepted=bool(said) and whole and not against,
+        trouble=trouble,
+        direct=direct_of(body),
     )
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from triton_operator.api.names import GROUP
-from triton_operator.api.rollout import Step
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.api.steps import Step
 from triton_operator.core import canary
 from triton_operator.core.record import Attempt, Held, Record, Trial
 from triton_operator.core.resolution import key_of
 from triton_operator.core.revision import spec_hash
 from triton_operator.core.shares import room_of
+from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, World
 
@@ -120,7 +121,7 @@ def _trial(record: Record, revision: str) -> Trial | str:
 def _steps(world: World, spec: InferenceServiceSpec, record: Record) -> tuple[Step, ...]:
     target = world.revisions.get(record.target or "")
     room = room_of(spec.rollout, desired=spec.replicas, gpu_count=target.gpu_count if target else 0)
-    return canary.ladder(spec.rollout, desired=max(1, spec.replicas), surge=room.surge)
+    return ladder(spec.rollout, desired=max(1, spec.replicas), surge=room.surge)
 
 
 def _promote(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:

@@ -9,72 +9,24 @@ Not for: the weights that follow; those are `core.traffic`'s. The statistics are
 from collections.abc import Sequence
 from dataclasses import replace
 
-from triton_operator.api.rollout import Pause, Rollout, Step
+from triton_operator.api.rollout import Rollout
+from triton_operator.api.steps import Step
 from triton_operator.core import analysis
 from triton_operator.core.judge import Verdict
 from triton_operator.core.record import Record, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING
-from triton_operator.core.traffic import carried, is_applied, is_split, needed, reachable, weights_of
+from triton_operator.core.steps import ladder, pods, standing
+from triton_operator.core.traffic import is_applied, is_split, needed, reachable, weights_of
 from triton_operator.core.world import World
+from triton_operator.resources.route import Direct
 
-FIRST_WEIGHT = 5
 STEP_SECONDS = 60
 
 # Why a trial stays where it is until a person acts.
 BY_PERSON = "UserRequested"
 INCONCLUSIVE = "Inconclusive"
 FAILED = "AnalysisFailed"
-
-
-def ladder(rollout: Rollout, *, desired: int, surge: int) -> tuple[Step, ...]:
-    """List the steps of a rollout; promotion follows the last one.
-
-    Args:
-        rollout: what the spec says.
-        desired: pods of the revision that serves, 1 or more.
-        surge: pods that a canary may have beside them, 1 or more.
-
-    Returns:
-        Those of the spec, without a last `setWeight: 100`; or a small weight and then what each pod more carries.
-    """
-    if rollout.steps:
-        return tuple(step for step in rollout.steps if step.set_weight != 100)
-    weights = sorted({min(FIRST_WEIGHT, carried(1, desired)) or 1, *(carried(n, desired) for n in range(1, surge + 1))})
-    pause = Step(pause=Pause(duration_seconds=STEP_SECONDS))
-    return tuple(step for weight in weights if weight for step in (Step(set_weight=weight), pause))
-
-
-def surge_of(rollout: Rollout, *, desired: int, surge: int) -> int:
-    """Say how many pods a canary may have beside those that serve.
-
-    Args:
-        rollout: what the spec says.
-        desired: pods of the revision that serves.
-        surge: what a RollingUpdate may have.
-
-    Returns:
-        As many as the spec says, or else as its steps need.
-    """
-    if rollout.max_surge_gpus is not None or not rollout.steps:
-        return max(1, surge)
-    return max([1, *(needed(w, desired) for step in rollout.steps if (w := step.set_weight) and w < 100)])
-
-
-def unreachable(rollout: Rollout, *, desired: int, gpu_count: int) -> str | None:
-    """Say which step the surge cannot carry and what to do; None if there is none."""
-    if rollout.max_surge_gpus is None or not gpu_count or not desired:
-        return None
-    surge = rollout.max_surge_gpus // gpu_count
-    for number, step in enumerate(rollout.steps or ()):
-        weight = step.set_weight or 0
-        if 0 < weight < 100 and needed(weight, desired) > surge:
-            return (
-                f"spec.rollout.steps[{number}].setWeight {weight} needs {needed(weight, desired)} pods beside the"
-                f" {desired} that serve, and rollout.maxSurgeGPUs has room for {surge}: set it to"
-                f" {needed(weight, desired) * gpu_count}, or the weight to at most {carried(surge, desired)}"
-            )
-    return None
 
 
 def unjudged(rollout: Rollout, *, desired: int, surge: int) -> str | None:
@@ -146,14 +98,42 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     steps = ladder(_rollout(world), desired=max(1, desired), surge=surge)
     trial = record.trial if record.trial and record.trial.revision == target else None
     at = trial.step if trial else 0
-    # As many as the weight of now needs, or that of the next step.
-    ahead = next((w for step in steps[at:] if (w := step.set_weight)), 0) if trial is None or _sets(steps, at) else 0
-    weight = max(trial.weight if trial else 0, ahead)
+    # As many as what stands now needs, or the weight of this step.
+    ahead = steps[at].set_weight if at < len(steps) else 0
+    weight = max(trial.weight if trial else 0, ahead or 0)
     others = {name: fleet for name, fleet in world.fleets.items() if name != target}
     occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
     room = max(world.fleets.get(target, NOTHING).ready, desired + surge - occupied)
-    found[target] = min(needed(weight, desired), room, surge) if desired and weight else 0
+    need = max(1, pods(weight, standing(steps, at), desired=desired))
+    found[target] = min(need, room, surge) if desired else 0
     return found
+
+
+def direct_of(world: World, record: Record, *, desired: int, surge: int) -> Direct | None:
+    """Say which requests go to the canary whatever the weights; None while it is not a backend of the HTTPRoute.
+
+    Args:
+        world: the world.
+        record: the record after this look.
+        desired: pods of the revision that serves.
+        surge: pods that the canary may have beside them.
+    """
+    trial = record.trial
+    if trial is None or trial.promoted or not desired:
+        return None
+    steps = ladder(_rollout(world), desired=desired, surge=max(1, surge))
+    return _direct(world, record, trial, steps, desired=desired)
+
+
+def _direct(world: World, record: Record, trial: Trial, steps: Sequence[Step], *, desired: int) -> Direct | None:
+    named = any(step.set_header_route for step in steps)
+    if trial.revision not in record.slots or not (named or any(step.set_mirror_route for step in steps)):
+        return None
+    stands, ready = standing(steps, trial.step), reachable(world, record, trial.revision)
+    spare = max(0, ready - (needed(trial.weight, desired) if trial.weight else 0))
+    mirror = min(stands.mirror, 100 * spare // desired)
+    headers = stands.headers if ready else {}
+    return Direct(trial.revision, named=named, headers=headers, mirror=mirror) if named or mirror else None
 
 
 def failure_of(world: World, record: Record) -> tuple[str, str] | None:
@@ -225,10 +205,6 @@ def _rollout(world: World) -> Rollout:
     return world.spec.rollout if world.spec else Rollout()
 
 
-def _sets(steps: Sequence[Step], at: int) -> bool:
-    return at < len(steps) and steps[at].set_weight is not None
-
-
 def _moved(trial: Trial, steps: Sequence[Step], stands_for: str) -> Trial:
     """Find the place in steps that were edited: the last weight that is not above the one of now. Nothing rises."""
     reached = [i for i, step in enumerate(steps) if step.set_weight and step.set_weight <= trial.weight]
@@ -247,7 +223,7 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
     limit = rollout.analysis.max_duration_seconds if rollout.analysis else None
     late = limit is not None and trial.serving > 0 and world.now >= trial.serving + limit
     while not trial.paused and trial.step < len(steps):
-        further = _passed(world, record, trial, steps[trial.step], desired=desired)
+        further = _passed(world, record, trial, steps, desired=desired)
         if further.step == trial.step:
             trial = further
             break
@@ -259,8 +235,9 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
     return replace(trial, paused=INCONCLUSIVE) if late else trial
 
 
-def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: int) -> Trial:
+def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *, desired: int) -> Trial:
     """Go on to the next step if this one is over."""
+    step = steps[trial.step]
     if analysis.unasked(_rollout(world), trial):  # what cannot be had holds the trial where it is
         return trial
     if step.set_weight is not None:
@@ -272,7 +249,12 @@ def _passed(world: World, record: Record, trial: Trial, step: Step, *, desired: 
         if not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
             return trial
         return replace(trial, step=trial.step + 1, since=world.now)
-    assert step.pause is not None
+    if step.pause is None:
+        stands = standing(steps, trial.step)
+        there = reachable(world, record, trial.revision) >= pods(trial.weight, stands, desired=desired)
+        wanted = _direct(world, record, trial, steps, desired=desired)
+        is_level = world.route is not None and world.route.accepted and world.route.direct == wanted
+        return replace(trial, step=trial.step + 1, since=0.0) if there and is_level else trial
     trial = replace(trial, since=trial.since or world.now)
     seconds = step.pause.duration_seconds
     if seconds is None or world.now < trial.since + seconds or analysis.misled(trial):

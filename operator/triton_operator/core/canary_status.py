@@ -6,11 +6,13 @@ Not for: what to do about it; that is `core.canary`.
 import math
 from typing import Any
 
-from triton_operator.api.rollout import Rollout, Step
+from triton_operator.api.rollout import Rollout
+from triton_operator.api.steps import Step
 from triton_operator.core import analysis, canary, traffic
 from triton_operator.core.judge import Reading
 from triton_operator.core.record import Held, Tally, Trial
 from triton_operator.core.situation import Situation, Verdict, why
+from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp
 
 Json = dict[str, Any]
@@ -161,7 +163,7 @@ def _towards_pass(readings: list[Reading]) -> int:
 
 
 def _steps(s: Situation) -> tuple[Step, ...]:
-    return canary.ladder(_rollout(s), desired=max(1, s.desired), surge=s.room.surge)
+    return ladder(_rollout(s), desired=max(1, s.desired), surge=s.room.surge)
 
 
 def _percent(part: float, whole: float) -> int:

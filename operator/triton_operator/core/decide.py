@@ -146,7 +146,7 @@ def decide(world: World) -> Plan:
     situation = replace(situation, record=record)
     built = status(situation)
     found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)
-    found += _children(world, spec, target, record, shares, weights, surge=room.surge > 0)
+    found += _children(world, spec, target, record, shares, weights, desired=desired, surge=room.surge)
     removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
     return Plan(
         record=record,
@@ -170,7 +170,8 @@ def _children(
     shares: Mapping[str, int],
     weights: Mapping[str, int],
     *,
-    surge: bool,
+    desired: int,
+    surge: int,
 ) -> Children:
     owner = Owner(world.name, world.namespace, world.uid)
     running = _running(world, target, record, shares)
@@ -190,7 +191,7 @@ def _children(
             replicas=shares.get(revision.name, 0),
             progress_deadline_seconds=longest(revision, provision_seconds=provision_seconds(world)),
             restarted=record.restarts.get(revision.name),
-            surge=surge,
+            surge=surge > 0,
         )
         for revision in running
     }
@@ -203,7 +204,8 @@ def _children(
         split = traffic.is_split(world)
         backends = traffic.backends(record.slots, weights) if split else [(world.name, 100)]
         versions = _versions(running, weights) if split else {}
-        route = http_route(owner, gateway, model=target.model, backends=backends, versions=versions)
+        direct = canary.direct_of(world, record, desired=desired, surge=surge) if split else None
+        route = http_route(owner, gateway, model=target.model, backends=backends, versions=versions, direct=direct)
         found.append((HTTP_ROUTE, route))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
     for revision in running:

@@ -19,6 +19,7 @@ from triton_operator.core.resolution import Resolution
 from triton_operator.core.revision import Revision, render, revision_name, spec_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.shares import room_of
+from triton_operator.core.steps import unreachable
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, World
 
@@ -120,7 +121,7 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
     if rollout.strategy != "Canary" or revision.name == record.stable:  # as many replicas as there are: no step follows
         return None
     desired, gpus = world.spec.replicas, revision.gpu_count
-    if found := canary.unreachable(rollout, desired=desired, gpu_count=gpus):
+    if found := unreachable(rollout, desired=desired, gpu_count=gpus):
         return "StepUnreachable", found
     surge = room_of(rollout, desired=desired, gpu_count=gpus).surge
     if found := canary.unjudged(rollout, desired=desired, surge=surge):

@@ -14,6 +14,7 @@ from triton_operator.api.rollout import Rollout
 from triton_operator.core import blue_green, canary, traffic
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING, unchecked
+from triton_operator.core.steps import surge_of
 from triton_operator.core.world import Fleet, World
 
 
@@ -56,7 +57,7 @@ def room_of(rollout: Rollout, *, desired: int, gpu_count: int) -> Room:
     if rollout.max_surge_gpus is not None and gpu_count:
         surge = rollout.max_surge_gpus // gpu_count
     if rollout.strategy == "Canary":
-        return Room(surge=canary.surge_of(rollout, desired=desired, surge=surge), keep=desired)
+        return Room(surge=surge_of(rollout, desired=desired, surge=surge), keep=desired)
     keep = rollout.min_available
     if keep is None:
         keep = desired if surge else max(1, desired - 1)

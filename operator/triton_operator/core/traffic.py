@@ -64,7 +64,8 @@ def _back(world: World, record: Record, target: str, desired: int) -> dict[str, 
     other = carrier(world, record, target)
     if other is None or not desired:
         return {target: 100}
-    share = min(100, 100 * reachable(world, record, target) // desired)
+    # Rounded up, so that the pods which the rest still needs leave room for one more of the target.
+    share = min(100, math.ceil(100 * reachable(world, record, target) / desired))
     return {name: weight for name, weight in ((target, share), (other, 100 - share)) if weight}
 
 

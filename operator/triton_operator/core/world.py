@@ -14,6 +14,7 @@ from triton_operator.api.signature import About
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
+from triton_operator.resources.route import Direct
 
 Json = dict[str, Any]
 
@@ -103,6 +104,7 @@ class Route:
         backends: those of them with any weight, be it far less than one percent.
         seen: whether any Gateway has ever looked at it.
         accepted: whether every Gateway has taken it over as it is now.
+        direct: which requests go to the canary whatever the weights, or None.
         trouble: what a Gateway says against it, or None.
     """
 
@@ -111,6 +113,7 @@ class Route:
     seen: bool
     accepted: bool
     trouble: str | None = None
+    direct: Direct | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ One route serves HTTP and gRPC on the same host name. Not for: the weights; thos
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from triton_operator.api.names import HEADER_REVISION, HTTP_ROUTE, PORT_GRPC, PORT_HTTP
@@ -16,8 +17,31 @@ Backend = tuple[str, int]
 """Name of a Service, and its weight in percent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Requests that go to one revision whatever the weights.
+
+    Attributes:
+        revision: the revision.
+        named: whether those go there that name it by the header `x-triton-revision`.
+        headers: those with all of these headers go there; {} for none.
+        mirror: share of the requests that is sent there too, and whose answers nobody gets, in percent.
+    """
+
+    revision: str
+    named: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    mirror: int = 0
+
+
 def http_route(
-    owner: Owner, gateway: Gateway, *, model: str, backends: Sequence[Backend], versions: Mapping[int, str]
+    owner: Owner,
+    gateway: Gateway,
+    *,
+    model: str,
+    backends: Sequence[Backend],
+    versions: Mapping[int, str],
+    direct: Direct | None = None,
 ) -> Json:
     """Build the HTTPRoute of a service.
 
@@ -28,6 +52,7 @@ def http_route(
         backends: where its requests go, in the order of their slots.
         versions: for each version of the model that one revision alone serves, that revision: requests which name a
             version go there whatever the weights.
+        direct: which other requests go to one revision whatever the weights.
 
     Returns:
         The HTTPRoute, named like the InferenceService. Only what inference needs is let through: no repository
@@ -36,12 +61,20 @@ def http_route(
     path = f"/v2/models/{model}"
     grpc = [_prefix("/inference.GRPCInferenceService"), _prefix("/grpc.health.v1.Health")]
     http = [{"type": "Exact", "value": "/v2"}, _prefix("/v2/health"), _prefix(path)]
+    by_port = ((grpc, PORT_GRPC), (http, PORT_HTTP))
     rules = [
-        _rule(gateway, grpc, [_backend(name, PORT_GRPC, weight) for name, weight in backends]),
-        _rule(gateway, http, [_backend(name, PORT_HTTP, weight) for name, weight in backends]),
+        _rule(gateway, paths, [_backend(name, port, weight) for name, weight in backends]) | _mirror(direct, port)
+        for paths, port in by_port
     ]
     for version, revision in sorted(versions.items()):
         rules.append(_rule(gateway, [_prefix(f"{path}/versions/{version}")], [_backend(revision, PORT_HTTP, 100)]))
+    if direct and direct.named:
+        # The rule is there before requests with the headers are sent by it: proxies know its backend by then.
+        ways: list[Mapping[str, str]] = [{HEADER_REVISION: direct.revision}]
+        ways += [direct.headers] if direct.headers else []
+        for paths, port in by_port:
+            matches = [match for way in ways for match in _matches(gateway, paths, way)]
+            rules.append(_rule(gateway, [], [_backend(direct.revision, port, 100)]) | {"matches": matches})
     spec: Json = {
         "parentRefs": [ref.model_dump(by_alias=True, exclude_none=True) for ref in gateway.parent_refs],
         "rules": rules,
@@ -61,12 +94,42 @@ def _prefix(path: str) -> Json:
     return {"type": "PathPrefix", "value": path}
 
 
+def direct_of(route: Json) -> Direct | None:
+    """Read from an HTTPRoute of ours which requests go to one revision whatever the weights; None where none do."""
+    rules = route["spec"].get("rules") or []
+    mirrors = [of["requestMirror"] for rule in rules for of in rule.get("filters") or () if "requestMirror" in of]
+    found = Direct(mirrors[0]["backendRef"]["name"], mirror=mirrors[0].get("percent", 100)) if mirrors else None
+    common: set[tuple[str, str]] | None = None
+    for rule in rules:
+        ways = [{h["name"]: h["value"] for h in match.get("headers") or ()} for match in rule.get("matches") or ()]
+        if common is None:  # what every request of this service must have
+            common = set(ways[0].items()) if ways else set()
+        revision = next((way[HEADER_REVISION] for way in ways if HEADER_REVISION in way), None)
+        if revision is None:
+            continue
+        others = [dict(set(way.items()) - common) for way in ways if HEADER_REVISION not in way]
+        mirror = found.mirror if found else 0
+        return Direct(revision, named=True, headers=others[0] if others else {}, mirror=mirror)
+    return found
+
+
+def _mirror(direct: Direct | None, port: int) -> Json:
+    if direct is None or not direct.mirror:
+        return {}
+    to = {"backendRef": {"name": direct.revision, "port": port}, "percent": direct.mirror}
+    return {"filters": [{"type": "RequestMirror", "requestMirror": to}]}
+
+
+def _matches(gateway: Gateway, paths: list[Json], more: Mapping[str, str]) -> list[Json]:
+    wanted = {header.name: header.value for header in gateway.headers or ()} | dict(more)
+    headers = [{"type": "Exact", "name": name, "value": value} for name, value in wanted.items()]
+    return [{"path": path} | ({"headers": headers} if headers else {}) for path in paths]
+
+
 def _rule(gateway: Gateway, paths: list[Json], backends: list[Json]) -> Json:
-    headers = [{"type": "Exact", "name": header.name, "value": header.value} for header in gateway.headers or ()]
-    matches = [{"path": path} | ({"headers": headers} if headers else {}) for path in paths]
     # 0s: no limit. Some gateways end requests after 15 s where nothing is said.
     return {
-        "matches": matches,
+        "matches": _matches(gateway, paths, {}),
         "timeouts": {"request": f"{gateway.timeout_seconds or 0}s"},
         "backendRefs": backends,
     }
