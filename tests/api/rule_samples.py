@@ -452,13 +452,7 @@ SAMPLES = [
     ),
     Sample(
         "rollout.analysis.metrics[0].query",
-        "must be an expression of PromQL",
-        [metric(query=text, success={"max": 1}) for text in (" ", "\n")],
-        [metric(query="up", success={"max": 1})],
-    ),
-    Sample(
-        "rollout.analysis.metrics[0].query",
-        "what stands in {{ }} must be one of",
+        "must be PromQL, and what stands in {{ }} one of",
         [metric(query=text, success={"max": 1}) for text in ("up{{pod}}", "{{canary}} + {{  stable}}", "{{}}")],
         [
             metric(query=text, success={"max": 1})

@@ -263,10 +263,10 @@ def test_a_crashing_canary_gets_no_requests() -> None:
 def test_two_revisions_of_which_none_was_ever_whole_do_not_keep_each_other_from_the_last_pod() -> None:
     rollout = {"strategy": "Canary"}
     cluster = Cluster(spec_of(1, replicas=2, rollout=rollout))
-    cluster.run(3)
-    change(cluster, spec_of(2, replicas=2, rollout=rollout))
-    cluster.run(14)
-    change(cluster, spec_of(1, replicas=3, rollout=rollout))
+    cluster.run(5)
+    cluster.change(spec_of(2, replicas=2, rollout=rollout))
+    cluster.run(15)
+    cluster.change(spec_of(1, replicas=3, rollout=rollout))
     cluster.settle()
     assert (cluster.condition("Ready")["status"], len(cluster.pods)) == ("True", 3)
 
