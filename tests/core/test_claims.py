@@ -18,7 +18,7 @@ EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 def route(since: str, gateway: Json = PLAIN, key: tuple[str, str] = OTHER) -> Json:
     """The HTTPRoute of a service as the API server has it."""
     owner = Owner(name=key[1], namespace=key[0], uid="u")
-    body = http_route(owner, Gateway.model_validate(gateway), model="m", backends=[(key[1], 100)], versions={})
+    body = http_route(owner, Gateway.model_validate(gateway), model="m", backends=[(key[1], 100)])
     return body | {"metadata": body["metadata"] | {"creationTimestamp": since}}
 
 

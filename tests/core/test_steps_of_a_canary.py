@@ -29,9 +29,9 @@ def direct(cluster: Cluster) -> Json:
 def matches(cluster: Cluster) -> list[Json]:
     """The headers of each way to the canary that is not by weight."""
     assert cluster.route
-    rules = cluster.route["spec"]["rules"][2:]
-    own = [rule for rule in rules if rule["backendRefs"][0]["name"] == cluster.target]
-    return [{h["name"]: h["value"] for h in match.get("headers", ())} for rule in own for match in rule["matches"]]
+    rules = cluster.route["spec"]["rules"][4:]
+    assert {rule["backendRefs"][0]["name"] for rule in rules} <= {cluster.target}
+    return [{h["name"]: h["value"] for h in match.get("headers", ())} for rule in rules for match in rule["matches"]]
 
 
 def test_what_stands_is_what_the_last_step_said() -> None:
@@ -52,6 +52,8 @@ def test_testers_reach_the_canary_before_anybody_else_does() -> None:
     cluster = begun(rollout=rollout(TESTERS, STOP, {"setWeight": 10}, NOBODY, STOP), replicas=4)
     cluster.run(60, until=lambda c: c.condition("Ready")["reason"] == "CanaryPaused")
     assert direct(cluster) == {"headers": {"x-tester": "yes"}, "mirror": 0}
+    words = f"0 % of requests go to {cluster.target}, and all with x-tester: yes until a person promotes it"
+    assert words in cluster.condition("Ready")["message"]
     assert cluster.weights.get(cluster.target, 0) == 0
     assert len(cluster.of(cluster.target)) == 1
     act(cluster, "promote")
@@ -78,6 +80,27 @@ def test_the_backend_of_testers_is_known_before_they_are_sent_to_it() -> None:
     ]
 
 
+def test_no_rule_changes_its_place_while_it_is_there() -> None:
+    """Proxies name backends by the places of rules: requests would meet one that is just being taken away."""
+    steps = (TESTERS, STOP, {"setMirrorRoute": {"percent": 20}}, {"setWeight": 10}, STOP, NOBODY, {"setWeight": 50})
+    cluster = begun(rollout=rollout(*steps), replicas=2)
+    places: dict[str, set[int]] = {}
+    for tick in range(120):
+        cluster.tick()
+        if tick % 20 == 10:
+            act(cluster, "promote")
+        assert cluster.route
+        for place, rule in enumerate(cluster.route["spec"]["rules"]):
+            for match in rule["matches"]:
+                places.setdefault(f"{match} {rule['backendRefs'][0]['name']}" if place > 1 else str(match), set()).add(
+                    place
+                )
+    assert cluster.status["stable"]["version"] == 2
+    assert {len(seen) for seen in places.values()} == {1}
+    pinned = {match["path"]["value"] for rule in cluster.route["spec"]["rules"][2:] for match in rule["matches"]}
+    assert pinned == {"/v2/models/resnet50/versions/2"}
+
+
 def test_testers_go_to_what_serves_while_no_pod_of_the_canary_is_ready() -> None:
     cluster = begun(rollout=rollout(TESTERS, STOP, {"setWeight": 10}), replicas=2)
     cluster.run(60, until=lambda c: direct(c).get("headers"))
@@ -95,6 +118,7 @@ def test_copies_take_pods_of_their_own_and_end_with_the_canary() -> None:
     cluster = begun(rollout=rollout(*steps), replicas=4)
     cluster.run(60, until=lambda c: c.condition("Ready")["reason"] == "CanaryPaused")
     assert direct(cluster) == {"headers": {}, "mirror": 50}
+    assert f"go to {cluster.target}, and copies of 50 % until" in cluster.condition("Ready")["message"]
     assert len(cluster.of(cluster.target)) == 2
     assert cluster.weights.get(cluster.target, 0) == 0
     act(cluster, "abort")

@@ -63,6 +63,7 @@ def trial_told(s: Situation) -> str:
         since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
         shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
     at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
+    at += _besides(s)
     if trial.paused == canary.FAILED:
         return (
             f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
@@ -89,6 +90,16 @@ def trial_told(s: Situation) -> str:
     if pause and trial.since:
         return f"{at} until {timestamp(trial.since + (pause.duration_seconds or 0))}{shown}"
     return f"{at}{shown}"
+
+
+def _besides(s: Situation) -> str:
+    """Tell what goes to the canary beside its weight."""
+    direct = canary.direct_of(s.world, s.record, desired=s.desired, surge=s.room.surge)
+    if direct is None:
+        return ""
+    headers = " and ".join(f"{name}: {value}" for name, value in sorted(direct.headers.items()))
+    testers = f", and all with {headers}" if headers else ""
+    return testers + (f", and copies of {direct.mirror} %" if direct.mirror else "")
 
 
 def canary_failed(s: Situation) -> Verdict | None:

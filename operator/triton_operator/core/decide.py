@@ -3,7 +3,7 @@
 Not for: carrying the plan out; that is `controller.reconcile`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +48,7 @@ from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
-from triton_operator.resources.route import http_route
+from triton_operator.resources.route import Pinned, http_route
 
 Json = dict[str, Any]
 Children = tuple[tuple[Kind, Json], ...]
@@ -203,9 +203,9 @@ def _children(
     if (gateway := spec.routing.gateway) and HTTP_ROUTE in world.listed and not world.rival:
         split = traffic.is_split(world)
         backends = traffic.backends(record.slots, weights) if split else [(world.name, 100)]
-        versions = _versions(running, weights) if split else {}
+        pinned = _pinned(running, record.slots) if split else ()
         direct = canary.direct_of(world, record, desired=desired, surge=surge) if split else None
-        route = http_route(owner, gateway, model=target.model, backends=backends, versions=versions, direct=direct)
+        route = http_route(owner, gateway, model=target.model, backends=backends, pinned=pinned, direct=direct)
         found.append((HTTP_ROUTE, route))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
     for revision in running:
@@ -214,13 +214,17 @@ def _children(
     return tuple(found)
 
 
-def _versions(running: list[Revision], weights: Mapping[str, int]) -> dict[int, str]:
-    """List the versions that just one of the revisions serves that get requests."""
-    by_version: dict[int, list[str]] = {}
-    for revision in running:
-        if revision.name in weights:
-            by_version.setdefault(revision.version, []).append(revision.name)
-    return {version: names[0] for version, names in by_version.items() if len(names) == 1}
+def _pinned(running: Iterable[Revision], slots: tuple[str, ...]) -> list[Pinned]:
+    """Say which requests go to the revision in each slot because they name its version.
+
+    Those of a version that both of them serve go by the weights, but for those that name the revision; and a slot that
+    is free has such a rule of the other one, so that none of the rules changes its place.
+    """
+    versions = {revision.name: revision.version for revision in running}
+    there = [name for name in slots if name in versions]
+    shared = len({versions[name] for name in there}) < len(there)
+    places = [(name, shared) if name in versions else (there[0], True) for name in slots if there]
+    return [Pinned(versions[name], name, named=named) for name, named in places]
 
 
 def _pressing(world: World, found: Children) -> Children:

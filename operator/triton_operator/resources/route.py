@@ -18,6 +18,21 @@ Backend = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """Requests over HTTP that go to one revision because they name a version of the model.
+
+    Attributes:
+        version: the version.
+        revision: the revision, which serves it.
+        named: whether they have to name the revision too, by the header `x-triton-revision`.
+    """
+
+    version: int
+    revision: str
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Direct:
     """Requests that go to one revision whatever the weights.
 
@@ -40,7 +55,7 @@ def http_route(
     *,
     model: str,
     backends: Sequence[Backend],
-    versions: Mapping[int, str],
+    pinned: Sequence[Pinned] = (),
     direct: Direct | None = None,
 ) -> Json:
     """Build the HTTPRoute of a service.
@@ -50,8 +65,7 @@ def http_route(
         gateway: what the spec says.
         model: the name under which clients ask for the model.
         backends: where its requests go, in the order of their slots.
-        versions: for each version of the model that one revision alone serves, that revision: requests which name a
-            version go there whatever the weights.
+        pinned: requests that go to one revision because they name its version, in the order of the slots.
         direct: which other requests go to one revision whatever the weights.
 
     Returns:
@@ -63,18 +77,22 @@ def http_route(
     http = [{"type": "Exact", "value": "/v2"}, _prefix("/v2/health"), _prefix(path)]
     by_port = ((grpc, PORT_GRPC), (http, PORT_HTTP))
     rules = [
-        _rule(gateway, paths, [_backend(name, port, weight) for name, weight in backends]) | _mirror(direct, port)
+        _rule(gateway, _matches(gateway, paths, {}), [_backend(name, port, weight) for name, weight in backends])
+        | _mirror(direct, port)
         for paths, port in by_port
     ]
-    for version, revision in sorted(versions.items()):
-        rules.append(_rule(gateway, [_prefix(f"{path}/versions/{version}")], [_backend(revision, PORT_HTTP, 100)]))
+    # Proxies name backends by the rule's place, so each of these rules keeps its own as long as it is there.
+    for pin in pinned:
+        way = {HEADER_REVISION: pin.revision} if pin.named else {}
+        matches = _matches(gateway, [_prefix(f"{path}/versions/{pin.version}")], way)
+        rules.append(_rule(gateway, matches, [_backend(pin.revision, PORT_HTTP, 100)]))
     if direct and direct.named:
         # The rule is there before requests with the headers are sent by it: proxies know its backend by then.
         ways: list[Mapping[str, str]] = [{HEADER_REVISION: direct.revision}]
         ways += [direct.headers] if direct.headers else []
         for paths, port in by_port:
             matches = [match for way in ways for match in _matches(gateway, paths, way)]
-            rules.append(_rule(gateway, [], [_backend(direct.revision, port, 100)]) | {"matches": matches})
+            rules.append(_rule(gateway, matches, [_backend(direct.revision, port, 100)]))
     spec: Json = {
         "parentRefs": [ref.model_dump(by_alias=True, exclude_none=True) for ref in gateway.parent_refs],
         "rules": rules,
@@ -99,17 +117,17 @@ def direct_of(route: Json) -> Direct | None:
     rules = route["spec"].get("rules") or []
     mirrors = [of["requestMirror"] for rule in rules for of in rule.get("filters") or () if "requestMirror" in of]
     found = Direct(mirrors[0]["backendRef"]["name"], mirror=mirrors[0].get("percent", 100)) if mirrors else None
-    common: set[tuple[str, str]] | None = None
-    for rule in rules:
-        ways = [{h["name"]: h["value"] for h in match.get("headers") or ()} for match in rule.get("matches") or ()]
-        if common is None:  # what every request of this service must have
-            common = set(ways[0].items()) if ways else set()
-        revision = next((way[HEADER_REVISION] for way in ways if HEADER_REVISION in way), None)
-        if revision is None:
-            continue
-        others = [dict(set(way.items()) - common) for way in ways if HEADER_REVISION not in way]
-        mirror = found.mirror if found else 0
-        return Direct(revision, named=True, headers=others[0] if others else {}, mirror=mirror)
+    by_rule = [rule.get("matches") or [{}] for rule in rules]
+    first = by_rule[0][0] if by_rule else {}
+    common = {(of["name"], of["value"]) for of in first.get("headers") or ()}  # what all requests of this service have
+    for matches in by_rule[1:]:
+        of_path = [match.get("headers") or () for match in matches if match.get("path") == first.get("path")]
+        ways = [{of["name"]: of["value"] for of in headers} for headers in of_path]
+        named = [way[HEADER_REVISION] for way in ways if HEADER_REVISION in way]
+        if named:
+            headers = [dict(set(way.items()) - common) for way in ways if HEADER_REVISION not in way]
+            mirror = found.mirror if found else 0
+            return Direct(named[0], named=True, headers=headers[0] if headers else {}, mirror=mirror)
     return found
 
 
@@ -126,10 +144,10 @@ def _matches(gateway: Gateway, paths: list[Json], more: Mapping[str, str]) -> li
     return [{"path": path} | ({"headers": headers} if headers else {}) for path in paths]
 
 
-def _rule(gateway: Gateway, paths: list[Json], backends: list[Json]) -> Json:
+def _rule(gateway: Gateway, matches: list[Json], backends: list[Json]) -> Json:
     # 0s: no limit. Some gateways end requests after 15 s where nothing is said.
     return {
-        "matches": _matches(gateway, paths, {}),
+        "matches": matches,
         "timeouts": {"request": f"{gateway.timeout_seconds or 0}s"},
         "backendRefs": backends,
     }
