@@ -23,9 +23,22 @@ STEPS: list[Json] = [
     {"pause": {"durationSeconds": 5}},
     {"setWeight": 100},
 ]
+# Testers and copies come first; the copies take a pod of their own.
+TESTERS = {"x-tester": "yes"}
+TESTED: list[Json] = [
+    {"setHeaderRoute": {"headers": [{"name": name, "value": value} for name, value in TESTERS.items()]}},
+    {"setMirrorRoute": {"percent": 50}},
+    *STEPS[:2],
+    {"setMirrorRoute": {}},
+    *STEPS[2:],
+]
+QUERY = """
+sum(rate(envoy_cluster_upstream_rq_total{envoy_cluster_name=~"httproute/{{namespace}}/{{service}}/rule/.*"}[30s]))
+"""
 # Some 230 requests without an error are enough to pass: a story has no time for 4,700.
 ERRORS: Json = {"floorPermille": 20}
 SLOW: Json = {"thresholdMilliseconds": 50, "floorPermille": 50}
+ANALYSIS: Json = {"intervalSeconds": 5, "errors": ERRORS, "slowRequests": SLOW}
 CONTROL = "envoy-gateway"
 KEYS: tuple[Json, ...] = (
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-keys"}, "stringData": {"somebody": "s3cr3t"}},
@@ -89,7 +102,7 @@ class TritonPythonModel:
 
 def canary(version: int, name: str, *, steps: list[Json] | None = None, **more: Any) -> Json:
     """A service behind the Gateway whose new versions are rolled out as canaries."""
-    analysis = more.pop("analysis", {"intervalSeconds": 5, "errors": ERRORS, "slowRequests": SLOW})
+    analysis = more.pop("analysis", ANALYSIS)
     return service(
         "adder",
         uri=f"configmap://{name}",
@@ -141,8 +154,11 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
 
     with diary.phase("a healthy version, the operator killed in each step"):
-        namespace.apply(canary(2, "two"))
+        requests = {"name": "requests", "query": QUERY, "success": {"min": 1}}
+        namespace.apply(canary(2, "two", steps=TESTED, analysis=ANALYSIS | {"metrics": [requests]}))
         namespace.until(lambda: weight(namespace) == 10)
+        judging = status(namespace)["canary"]["name"]
+        assert {revision for _, revision in asked(cluster, TESTERS, times=6)} == {judging}
         diary.kill_operator()
         namespace.until(lambda: weight(namespace) == 50)
         judged = {pod["metadata"]["uid"] for pod in namespace.pods("adder")}
@@ -211,10 +227,10 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
 
     # What is attached to the route holds for the service, whichever revision serves.
     namespace.apply(*KEYS)
-    namespace.until(lambda: asked(cluster) == 401)
-    assert asked(cluster, {"x-api-key": "s3cr3t"}) == 200
+    namespace.until(lambda: code(cluster) == 401)
+    assert code(cluster, {"x-api-key": "s3cr3t"}) == 200
     namespace.kubectl("delete", "securitypolicy/adder")
-    namespace.until(lambda: asked(cluster) == 200)
+    namespace.until(lambda: code(cluster) == 200)
 
     # No requests: nothing is known, so nothing is promoted and nothing rolled back.
     silent = {"intervalSeconds": 5, "maxDurationSeconds": 60, "errors": ERRORS}
@@ -284,17 +300,28 @@ def scale(cluster: provider.Cluster, deployment: str, namespace: str, replicas: 
     cluster.kubectl("rollout", "status", deployment, space, "--timeout=60s")
 
 
-def asked(cluster: provider.Cluster, headers: dict[str, str] | None = None) -> int:
-    """The status of one inference through the Gateway."""
+def asked(
+    cluster: provider.Cluster, headers: dict[str, str] | None = None, *, times: int = 1
+) -> set[tuple[int, str | None]]:
+    """The statuses of inferences through the Gateway, and the revisions that answered."""
     tensor = {"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [1]}
     body = json.dumps({"inputs": [tensor]}).encode()
     target = cluster.tools / "kubectl", cluster.environment(), f"service/{gateway.service_of(cluster.kubectl)}"
+    found: set[tuple[int, str | None]] = set()
     with forwarded(*target, 80, namespace=gateway.SYSTEM) as ports:
         (port,) = ports.values()
         url = f"http://127.0.0.1:{port}/v2/models/adder/infer"
         request = urllib.request.Request(url, data=body, headers={"Host": HOST} | (headers or {}))
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
+        for _ in range(times):
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    found.add((answer.status, answer.headers["x-triton-revision"]))
+            except urllib.error.HTTPError as error:
+                found.add((error.code, None))
+    return found
+
+
+def code(cluster: provider.Cluster, headers: dict[str, str] | None = None) -> int:
+    """The status of one inference through the Gateway."""
+    ((status, _),) = asked(cluster, headers)
+    return status

@@ -113,6 +113,21 @@ def test_testers_go_to_what_serves_while_no_pod_of_the_canary_is_ready() -> None
     assert direct(cluster)["headers"] == {"x-tester": "yes"}
 
 
+def test_testers_stay_with_a_canary_that_takes_over() -> None:
+    cluster = begun(rollout=rollout(TESTERS, {"setWeight": 10}, STOP), replicas=4)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.run(4)
+    act(cluster, "promote")
+    seen = []
+    while cluster.weights.get(cluster.target, 0) < 100:
+        seen.append(direct(cluster).get("headers"))
+        cluster.tick()
+    assert len(seen) > 2
+    assert all(seen)
+    cluster.settle()
+    assert direct(cluster) == {}
+
+
 def test_copies_take_pods_of_their_own_and_end_with_the_canary() -> None:
     steps = ({"setMirrorRoute": {"percent": 50}}, STOP, {"setMirrorRoute": {}}, {"setWeight": 10}, STOP)
     cluster = begun(rollout=rollout(*steps), replicas=4)

@@ -119,7 +119,7 @@ def direct_of(world: World, record: Record, *, desired: int, surge: int) -> Dire
         surge: pods that the canary may have beside them.
     """
     trial = record.trial
-    if trial is None or trial.promoted or not desired:
+    if trial is None or not desired:
         return None
     steps = ladder(_rollout(world), desired=desired, surge=max(1, surge))
     return _direct(world, record, trial, steps, desired=desired)
@@ -131,7 +131,7 @@ def _direct(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
         return None
     stands, ready = standing(steps, trial.step), reachable(world, record, trial.revision)
     spare = max(0, ready - (needed(trial.weight, desired) if trial.weight else 0))
-    mirror = min(stands.mirror, 100 * spare // desired)
+    mirror = 0 if trial.promoted else min(stands.mirror, 100 * spare // desired)
     headers = stands.headers if ready else {}
     return Direct(trial.revision, named=named, headers=headers, mirror=mirror) if named or mirror else None
 

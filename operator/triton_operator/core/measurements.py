@@ -109,10 +109,10 @@ def verdict_of(metric: Metric, tally: Tally) -> Verdict:
 
 def failed_told(metric: Metric, tally: Tally) -> str:
     """Tell by what a metric has failed."""
-    wanted = f"not {metric.failure}" if metric.success is None else str(metric.success)
+    wanted = f"not be {metric.failure}" if metric.success is None else f"be {metric.success}"
     return (
         f"the metric {metric.name} was bad {tally.bad} times, and failureLimit is {metric.failure_limit}: the last"
-        f" value is {tally.value}, and it should be {wanted}"
+        f" value is {tally.value}, and it should {wanted}"
     )
 
 
