@@ -40,6 +40,10 @@ demo: $(READY)  ## Serve a model on a real cluster, ask it, roll out a good and 
 	@$(BIN)/python -m cluster up
 	@$(IN_CLUSTER) $(BIN)/python -m demo
 
+.PHONY: plot
+plot: cluster  ## Draw what the demo's canaries do: docs/canary.svg
+	@$(IN_CLUSTER) $(BIN)/python -m demo --plot docs/canary.svg
+
 .PHONY: test
 test: check unit contract cluster-test e2e  ## Prove everything: check, unit, contract, cluster and e2e tests
 

@@ -3,6 +3,7 @@
 Not for: tests; see e2e/.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -23,7 +24,7 @@ from cluster import prometheus
 from cluster.forward import forwarded
 from cluster.processes import ClusterError, run
 from cluster.provider import Cluster, current
-from demo import canary
+from demo import canary, plot
 
 ROOT = Path(__file__).parent.parent
 SYSTEM, NAMESPACE, SERVICE = "triton-operator-system", "demo", "digits"
@@ -35,6 +36,9 @@ console = Console(highlight=False)
 
 def main() -> int:
     """Run the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Serve a real model on the local cluster.")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what the canaries did, as .svg or .png")
+    arguments = parser.parse_args()
     started = time.monotonic()
     cluster = current()
     try:
@@ -47,7 +51,9 @@ def main() -> int:
         step("Ask it, by tritonclient over HTTP and over gRPC")
         ask(cluster)
         if canary.has_gateway(cluster):
-            canary.play(cluster, NAMESPACE, console, step, samples()[7]["pixels"])
+            played = canary.play(cluster, NAMESPACE, console, step, samples()[7]["pixels"])
+            if arguments.plot:
+                plot.draw(played, arguments.plot)
         else:
             console.print("[dim]No Gateway gateways/inference here: no canaries are shown.[/]")
         step("What the cluster has now: kubectl get tisvc,deployments,services,pods -n demo")

@@ -59,15 +59,66 @@ TritonPythonModel.execute = _execute_at_times
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request.
+
+    Attributes:
+        at: when it was sent, in seconds since the epoch.
+        seconds: how long it took.
+        revision: the revision that answered it, "" for none.
+        good: whether it was answered without an error.
+    """
+
+    at: float
+    seconds: float
+    revision: str
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the status said at a time.
+
+    Attributes:
+        at: in seconds since the epoch.
+        version: of the canary, None without one.
+        weight: share of the requests that it gets, in percent.
+        towards: by verdict, PASS and FAIL, the evidence in percent of what it takes.
+    """
+
+    at: float
+    version: int | None
+    weight: int
+    towards: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What happened while versions were rolled out.
+
+    Attributes:
+        answers: what became of the requests, in the order in which they ended.
+        looks: what the status said, in order.
+        versions: by revision, its version.
+    """
+
+    answers: list[Answer]
+    looks: list[Look]
+    versions: dict[str, int]
+
+
 class Load:
     """Two clients that ask through the Gateway all the time, one over HTTP and one over gRPC.
 
     Attributes:
+        answers: what became of the requests so far.
         answered: requests by the revision that answered them.
         failed: those of them that failed; under "" those that nobody answered.
     """
 
     def __init__(self, port: int, pixels: list[float]) -> None:
+        self.answers: list[Answer] = []
         self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._port, self._pixels = port, pixels
@@ -89,7 +140,9 @@ class Load:
         with way(self._port, self._pixels) as ask:
             due = time.monotonic()
             while not self._end.is_set():
+                sent = time.time()
                 revision, good = ask()
+                self.answers.append(Answer(sent, time.time() - sent, revision, good))
                 self.answered[revision] += 1
                 self.failed[revision] += not good
                 due = max(time.monotonic(), due + 1 / RATE)
@@ -151,6 +204,7 @@ class Watch:
         console: where it is shown.
         load: the clients.
         versions: by revision, its version.
+        looks: what the status said.
     """
 
     cluster: Cluster
@@ -158,6 +212,7 @@ class Watch:
     console: Console
     load: Load
     versions: dict[str, int] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
 
     def until(self, version: int) -> Json:
         """Show the service until its spec is carried out, or its version rejected, and return its status.
@@ -171,6 +226,7 @@ class Watch:
                 words = ("get", "tisvc", SERVICE, "--namespace", self.namespace, "--output=json")
                 service = json.loads(self.cluster.kubectl(*words))
                 status: Json = service.get("status") or {}
+                self.looks.append(_look(status))
                 live.update(self.drawn(status))
                 ready = next(c for c in status["conditions"] if c["type"] == "Ready")
                 here = status["observedGeneration"] == service["metadata"]["generation"]
@@ -206,6 +262,12 @@ class Watch:
         return Group(*lines, Text(ready["message"][:300], style="dim"))
 
 
+def _look(status: Json) -> Look:
+    canary, rollout = status.get("canary") or {}, status.get("rollout") or {}
+    towards = {verdict.upper(): int(rollout.get(f"towards{verdict}", 0)) for verdict in ("Pass", "Fail")}
+    return Look(time.time(), canary.get("version"), int(canary.get("weight", 0)), towards)
+
+
 def has_gateway(cluster: Cluster) -> bool:
     """Say whether the cluster has the Gateway of the example."""
     with suppress(ClusterError):
@@ -213,7 +275,9 @@ def has_gateway(cluster: Cluster) -> bool:
     return False
 
 
-def play(cluster: Cluster, namespace: str, console: Console, step: Callable[[str], None], pixels: list[float]) -> None:
+def play(
+    cluster: Cluster, namespace: str, console: Console, step: Callable[[str], None], pixels: list[float]
+) -> Played:
     """Roll out a good version and a bad one.
 
     Args:
@@ -222,6 +286,9 @@ def play(cluster: Cluster, namespace: str, console: Console, step: Callable[[str
         console: where things are shown.
         step: prints a heading.
         pixels: a digit, 64 numbers.
+
+    Returns:
+        What happened meanwhile.
 
     Raises:
         ClusterError: a rollout did not end as it should.
@@ -267,6 +334,7 @@ def play(cluster: Cluster, namespace: str, console: Console, step: Callable[[str
     step(f"What was told meanwhile: kubectl events --for tisvc/{SERVICE}")
     words = ("events", f"--for=tisvc/{SERVICE}", "--namespace", namespace, "--no-headers")
     console.print("\n".join(cluster.kubectl(*words).rstrip().splitlines()[-12:]), soft_wrap=True)
+    return Played(load.answers, watch.looks, watch.versions)
 
 
 def _add_fault(cluster: Cluster, namespace: str) -> None:

@@ -101,6 +101,19 @@ def test_no_rule_changes_its_place_while_it_is_there() -> None:
     assert pinned == {"/v2/models/resnet50/versions/2"}
 
 
+def test_a_version_that_both_serve_goes_by_the_weights_unless_the_revision_is_named() -> None:
+    chosen = rollout({"setWeight": 10}, STOP)
+    cluster = Cluster(spec_of(1, replicas=2, rollout=chosen))
+    cluster.settle()
+    stable = cluster.status["stable"]["name"]
+    change(cluster, spec_of(1, replicas=2, rollout=chosen, model={"uri": "pvc://models/other"}))
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    assert cluster.route
+    ways = [rule["matches"][0]["headers"][0] for rule in cluster.route["spec"]["rules"][2:]]
+    assert [way["value"] for way in ways] == [stable, cluster.target]
+    assert {way["name"] for way in ways} == {names.HEADER_REVISION}
+
+
 def test_testers_go_to_what_serves_while_no_pod_of_the_canary_is_ready() -> None:
     cluster = begun(rollout=rollout(TESTERS, STOP, {"setWeight": 10}), replicas=2)
     cluster.run(60, until=lambda c: direct(c).get("headers"))
