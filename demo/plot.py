@@ -78,6 +78,8 @@ def _failed(axes: Axes, played: Played, begin: float) -> None:
 def _latency(axes: Axes, played: Played, begin: float) -> None:
     axes.set_ylabel("latency, ms")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     by_second: dict[int, list[float]] = defaultdict(list)
     for answer in played.answers:
         if answer.good:
