@@ -34,6 +34,7 @@ EXAMPLE = ROOT / "examples" / "canary" / "inferenceservice.yaml"
 SERVICE, HOST, MODEL = "digits", "digits.example.com", "digits"
 RATE = 30.0  # requests a second of each client
 SECONDS = 240
+AFTERWARDS = 4.0  # seconds for which the end is shown
 # As in the example, but shorter, and content with fewer requests: 300 without an error pass.
 ROLLOUT: Json = {
     "strategy": "Canary",
@@ -220,7 +221,7 @@ class Watch:
         Raises:
             ClusterError: it took too long; the message is its own.
         """
-        deadline = time.monotonic() + SECONDS
+        deadline, ended = time.monotonic() + SECONDS, 0.0
         with Live(console=self.console, refresh_per_second=4) as live:
             while True:
                 words = ("get", "tisvc", SERVICE, "--namespace", self.namespace, "--output=json")
@@ -231,6 +232,8 @@ class Watch:
                 ready = next(c for c in status["conditions"] if c["type"] == "Ready")
                 here = status["observedGeneration"] == service["metadata"]["generation"]
                 if here and (ready["status"] == "True" or status.get("rejected", {}).get("version") == version):
+                    ended = ended or time.monotonic()
+                if ended and time.monotonic() > ended + AFTERWARDS:
                     return status
                 if time.monotonic() > deadline:
                     raise ClusterError(f"{SERVICE} took longer than {SECONDS} s: {ready['message']}")
@@ -263,7 +266,9 @@ class Watch:
 
 
 def _look(status: Json) -> Look:
-    canary, rollout = status.get("canary") or {}, status.get("rollout") or {}
+    canary, rollout, rejected = (status.get(name) or {} for name in ("canary", "rollout", "rejected"))
+    if rejected.get("reason") == "CanaryFailed":  # which it was by as much evidence as a FAIL takes
+        return Look(time.time(), rejected["version"], 0, {"PASS": 0, "FAIL": 100})
     towards = {verdict.upper(): int(rollout.get(f"towards{verdict}", 0)) for verdict in ("Pass", "Fail")}
     return Look(time.time(), canary.get("version"), int(canary.get("weight", 0)), towards)
 
@@ -323,11 +328,11 @@ def play(
             if bad["stable"]["version"] != 2 or bad.get("rejected", {}).get("version") != 3:
                 raise ClusterError(f"version 3 was not rolled back: {bad}")
             console.print(f"[green]Rolled back:[/] {bad['rejected']['message']}", soft_wrap=True)
+            step("Back to what serves: spec.model.version: 2")
+            apply(2, "configmap://digits-model")
+            watch.until(2)
         finally:
             load.stop()
-    step("Back to what serves: spec.model.version: 2")
-    apply(2, "configmap://digits-model")
-    cluster.kubectl("wait", f"tisvc/{SERVICE}", "--for=condition=Ready", "--timeout=60s", "-n", namespace)
     others = sum(count for revision, count in load.failed.items() if watch.versions.get(revision) != 3)
     total = load.answered.total()
     console.print(f"{total} requests, {load.failed.total() - others} failed in version 3, and {others} elsewhere")

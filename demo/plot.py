@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from demo.canary import Played
 
@@ -78,8 +79,9 @@ def _failed(axes: Axes, played: Played, begin: float) -> None:
 def _latency(axes: Axes, played: Played, begin: float) -> None:
     axes.set_ylabel("latency, ms")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     by_second: dict[int, list[float]] = defaultdict(list)
     for answer in played.answers:
         if answer.good:

@@ -350,9 +350,16 @@ SAMPLES = [
     ),
     Sample(
         "rollout",
-        "rollout.strategy Canary shares out the requests through a Gateway",
-        [{"rollout": {"strategy": "Canary"}}, {"rollout": {"strategy": "Canary"}, "routing": {}}],
-        [{"rollout": {"strategy": "Canary"}} | GATEWAY],
+        "without a Gateway a canary gets what its pods get in the Service",
+        [
+            {"rollout": {"strategy": "Canary", "steps": [{"setCanaryScale": {"replicas": 2}}]}},
+            {"rollout": {"strategy": "Canary", "steps": [{"setMirrorRoute": {"percent": 5}}]}, "routing": {}},
+            {"rollout": {"strategy": "Canary", "analysis": {"slowRequests": {"thresholdMilliseconds": 9}}}},
+        ],
+        [
+            {"rollout": {"strategy": "Canary", "steps": [{"setWeight": 50}, {"pause": {}}], "analysis": {}}},
+            {"rollout": {"strategy": "Canary", "steps": [{"setCanaryScale": {"replicas": 2}}]}} | GATEWAY,
+        ],
     ),
     Sample(
         "rollout",

@@ -15,7 +15,7 @@ from triton_operator.api import names
 from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of
+from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of, routed_to
 from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
@@ -49,15 +49,19 @@ def spec_of(
     rollout: Json | None = None,
     model: Json | None = None,
 ) -> InferenceServiceSpec:
-    """A spec that asks for one version of a model; on GPUs if its rollout counts them, by a Gateway for a canary."""
-    strategy = (rollout or {}).get("strategy")
+    """A spec that asks for one version of a model; on GPUs if its rollout counts them.
+
+    A canary goes by a Gateway, unless its rollout says `gateway: False`, which is not a part of the rollout.
+    """
+    rollout = dict(rollout or {})
+    by_gateway = rollout.pop("gateway", rollout.get("strategy") == "Canary")
     return InferenceServiceSpec.model_validate(
         {
             "model": {"name": "resnet50", "uri": "pvc://models/resnet50", "version": version} | (model or {}),
-            "gpu": {"count": int("maxSurgeGPUs" in (rollout or {}))},
+            "gpu": {"count": int("maxSurgeGPUs" in rollout)},
             "replicas": replicas,
-            "rollout": rollout or {},
-            "routing": {"gateway": {"parentRefs": [{"name": "inference"}]}} if strategy == "Canary" else {},
+            "rollout": rollout,
+            "routing": {"gateway": {"parentRefs": [{"name": "inference"}]}} if by_gateway else {},
             "suspend": suspend,
         }
     )
@@ -236,6 +240,11 @@ class Cluster:
         found = known(self.spec, record, {r.name: r for r in kept if r})
         return revision_name(SERVICE, self.spec, found) if found else ""
 
+    @property
+    def by_pods(self) -> bool:
+        """Whether canaries get their share by their pods in the Service."""
+        return self.spec.rollout.strategy == "Canary" and not self.spec.routing.gateway
+
     def room(self, desired: int) -> Room:
         return room_of(self.spec.rollout, desired=desired, gpu_count=self.spec.gpu.count)
 
@@ -268,8 +277,8 @@ class Cluster:
         fleets = {name: Fleet(d.wanted, d.pods, d.ready) for name, d in self.deployments.items()}
         pods: tuple[Json, ...] | None = None
         endpoints = None
-        service = {"metadata": {"generation": self.generation}, "status": self.status}
-        if is_unsettled(service, fleets.values()):
+        own = {"metadata": {"generation": self.generation}, "status": self.status}
+        if is_unsettled(own, fleets.values()):
             pods = tuple(self._pod(pod) for pod in self.pods)
             ending = {name: sum(p.ends is not None for p in self.of(name)) for name in fleets}
             living = {name: [p for p in self.of(name) if p.ends is None] for name in fleets}
@@ -291,9 +300,9 @@ class Cluster:
         record = decode(self.record) if self.record is not None else None
         copies = frozenset(name for kind, name in self.bodies if kind == names.CONFIG_MAP.kind)
         asked = needs(self.spec, record, {r.name: r for r in kept if r}, copies)
-        name = None if is_ready(service) else golden_name(self.spec)
+        name = None if is_ready(own) else golden_name(self.spec)
         golden = {name} if name else set()
-        routed = (self.selector or {}).get(names.LABEL_REVISION)
+        service = self.services.get(SERVICE)
         return World(
             name=SERVICE,
             namespace=OWNER.namespace,
@@ -307,7 +316,7 @@ class Cluster:
             revisions={r.name: r for r in kept if r},
             rejections=rejections(self.revisions.values()),
             fleets=fleets,
-            routed=routed,
+            routed=routed_to(service) if service else None,
             listed={
                 names.CONFIG_MAP: copies | ({children.record_name(SERVICE)} if self.record is not None else set()),
                 names.CONTROLLER_REVISION: frozenset(self.revisions),
@@ -395,6 +404,7 @@ class Cluster:
         self.plan = plan
         self._check_surge(plan)
         self._check_kept(plan)
+        self._check_beside(plan)
         writes: list[Callable[[], None]] = [partial(self._remember, encode(plan.record))]
         writes += [partial(self._write, kind, body) for kind, body in plan.children]
         if plan.resolver:
@@ -447,7 +457,7 @@ class Cluster:
             pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
             for pod in found
         }
-        return Measured(samples, edge=50.0, shared=True, values=self.values)
+        return Measured(samples, edge=50.0, shared=not self.by_pods, values=self.values)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
@@ -502,6 +512,9 @@ class Cluster:
                 self._backends[name] = before.get(name, self.now)
             if self.sticky:
                 self.weights = dict.fromkeys(self.weights, 0) | {self.sticky: 100}
+        if self.by_pods:
+            in_service = Counter(pod.revision for pod in self.serving())
+            self.weights = {name: 100 * pods // in_service.total() for name, pods in in_service.items()}
         for revision, weight in self.weights.items():
             serving = [pod for pod in self.of(revision) if pod.serves]
             for pod in serving:
@@ -628,6 +641,9 @@ class Cluster:
         before, after = self.serving(old), self.serving(new)
         if before and old.get(names.LABEL_REVISION) and new.get(names.LABEL_REVISION):
             raise Violation(f"{self}: the selector of {name} jumped from {old} to {new} while the old one served")
+        judged = routed_to(self.services[SERVICE]) if len({pod.revision for pod in before}) > 1 else None
+        if judged:  # a canary's pods are beside those that serve, and leave at once
+            before = [pod for pod in before if pod.revision == judged]
         if self.now >= self.quiet_from and len(after) < min(len(before), self.least()):
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
 
@@ -653,7 +669,10 @@ class Cluster:
         target = plan.record.target
         if target is None or not wanted:  # the first spec is refused, or looked up
             return
-        most = self.desired + self.room(self.desired).surge
+        known, desired = decode(self.record) if self.record else None, self.desired
+        if self.by_pods and known and known.trial and known.stable in self.deployments and desired:
+            desired = max(desired, self.deployments[known.stable].wanted)  # what is beside a canary stays
+        most = desired + self.room(desired).surge
         if plan.record.resuming:
             if target != plan.record.stable and wanted[target]:
                 raise Violation(f"{self}: {target} is to have pods before {plan.record.stable} is back")
@@ -666,8 +685,8 @@ class Cluster:
         for name in others - {target}:
             living = sum(pod.ends is None for pod in self.of(name))
             total += max(wanted.get(name, 0), living) + len(self.of(name)) - living
-        known = self.now >= self.quiet_from and self._looked_at_pods
-        if known and wanted[target] > before and total > most and len(others) > 1:
+        is_quiet = self.now >= self.quiet_from and self._looked_at_pods
+        if is_quiet and wanted[target] > before and total > most and len(others) > 1:
             raise Violation(f"{self}: {target} is to have {wanted[target]} pods, which makes {total} of {most}")
 
     def _check_kept(self, plan: Plan) -> None:
@@ -685,6 +704,19 @@ class Cluster:
             raise Violation(
                 f"{self}: of {now} pods of {target} are to stay {wanted[target]}, though none can be had again"
             )
+
+    def _check_beside(self, plan: Plan) -> None:
+        """A canary in the Service never has more than its share of the pods there, and no third revision any."""
+        trial, serving = plan.record.trial, plan.record.serving
+        wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
+        if not self.by_pods or trial is None or trial.promoted or trial.revision not in serving:
+            return
+        third = {pod.revision for pod in self.pods if pod.ends is None} - {trial.revision, plan.record.stable}
+        if third:
+            raise Violation(f"{self}: {third} have pods in the Service while {trial.revision} is on trial")
+        share = 100 * wanted[trial.revision] // (wanted[trial.revision] + wanted[plan.record.stable or ""])
+        if share > trial.weight:
+            raise Violation(f"{self}: the pods of {trial.revision} make {share} %, and its weight is {trial.weight}")
 
     def _watched(self) -> str:
         """Fingerprint what the operator watches; pods and endpoints are not among it."""

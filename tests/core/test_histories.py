@@ -62,6 +62,8 @@ ROLLOUTS: list[Json] = [
         ],
     },
     {"strategy": "Canary", "maxSurgeGPUs": 2, "analysis": {"intervalSeconds": 5}},
+    {"strategy": "Canary", "gateway": False},
+    {"strategy": "Canary", "gateway": False, "maxSurgeGPUs": 3, "analysis": {"intervalSeconds": 5}},
 ]
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -109,7 +111,8 @@ def take(cluster: Cluster, step: Step) -> None:
 
 
 def rollout_of(spec: InferenceServiceSpec) -> Json:
-    return spec.rollout.model_dump(by_alias=True, exclude_unset=True)
+    by_pods = {"gateway": False} if spec.rollout.strategy == "Canary" and not spec.routing.gateway else {}
+    return spec.rollout.model_dump(by_alias=True, exclude_unset=True) | by_pods
 
 
 def assert_settled(cluster: Cluster) -> None:

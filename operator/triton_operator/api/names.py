@@ -20,6 +20,7 @@ LABEL_RESOLVES = f"{GROUP}/resolves"
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 ANNOTATION_RESTARTED = f"{GROUP}/restarted-at"
 ANNOTATION_REJECTED = f"{GROUP}/rejected"
+ANNOTATION_STABLE = f"{GROUP}/stable"
 
 HEADER_REVISION = "x-triton-revision"
 

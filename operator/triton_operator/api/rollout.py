@@ -136,10 +136,11 @@ class Rollout(ApiModel):
         default="RollingUpdate",
         description=(
             "RollingUpdate: pod by pod, while the old revision serves. Canary: the new revision gets a growing share of"
-            " the requests through the Gateway, step by step, while it is judged, and takes over pod by pod once it has"
-            " proven itself. BlueGreen: all pods of the new revision load beside the old one's, on as many GPUs again;"
-            " then all requests move at once, and the old revision stays warm for scaleDownDelaySeconds. Recreate: the"
-            " old revision's pods end before the new one's begin; nothing serves meanwhile."
+            " the requests, by the Gateway's weights or without one by its pods in the Service, step by step, while it"
+            " is judged, and takes over pod by pod once it has proven itself. BlueGreen: all pods of the new revision"
+            " load beside the old one's, on as many GPUs again; then all requests move at once, and the old revision"
+            " stays warm for scaleDownDelaySeconds. Recreate: the old revision's pods end before the new one's begin;"
+            " nothing serves meanwhile."
         ),
     )
     steps: list[Step] | None = Field(
@@ -147,8 +148,8 @@ class Rollout(ApiModel):
         min_length=1,
         max_length=32,
         description=(
-            "With Canary, what is gone through before promotion. Left out: 5 % and then each weight that a further pod"
-            " carries, a minute each."
+            "With Canary, what is gone through before promotion. Left out: with a Gateway 5 %, and then each weight"
+            " that a further pod carries, a minute each."
         ),
         json_schema_extra=ATOMIC
         | rules(

@@ -88,9 +88,11 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".rollout",
             ),
             cel(
-                "!has(self.rollout) || self.rollout.strategy != 'Canary' || (has(self.routing)"
-                " && has(self.routing.gateway))",
-                "rollout.strategy Canary shares out the requests through a Gateway: set spec.routing.gateway",
+                "!has(self.rollout) || (has(self.routing) && has(self.routing.gateway)) ||"
+                " ((!has(self.rollout.steps) || self.rollout.steps.all(s, has(s.setWeight) || has(s.pause)))"
+                " && (!has(self.rollout.analysis) || !has(self.rollout.analysis.slowRequests)))",
+                "without a Gateway a canary gets what its pods get in the Service: steps other than setWeight and"
+                " pause, and analysis.slowRequests, need spec.routing.gateway",
                 field_path=".rollout",
             ),
             cel(

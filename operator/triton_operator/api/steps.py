@@ -67,7 +67,7 @@ class Step(ApiModel):
         default=None,
         ge=1,
         le=100,
-        description="Share of the requests through the Gateway that the new revision gets, in percent. 100: promote.",
+        description="Share of the requests that the new revision gets, in percent. 100: promote.",
         json_schema_extra={"format": "int32"},
     )
     pause: Pause | None = Field(default=None, description="Stay at this weight.")

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from triton_operator.api import names
-from triton_operator.api.rollout import Analysis
 from triton_operator.api.settings import Settings
+from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core import health, measurements
 from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
@@ -50,7 +50,7 @@ class Meter:
         pods: Iterable[Json],
         *,
         now: float,
-        analysis: Analysis | None,
+        spec: InferenceServiceSpec,
     ) -> Measured:
         """Read the counters of the two revisions of a trial, and a person's own metrics of it.
 
@@ -61,19 +61,23 @@ class Meter:
             revisions: by name.
             pods: the pods of the service.
             now: seconds since the epoch.
-            analysis: what the spec says about judging.
+            spec: what it says about judging, and whether a Gateway shares requests out.
 
         Returns:
             What could be read.
         """
+        analysis, values = spec.rollout.analysis, {}
         if self._source:
-            slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
             queries = measurements.queries(namespace, service, record, analysis, pods)
-            own = asyncio.gather(*(_value(self._source, query) for query in queries.values()))
+            found = await asyncio.gather(*(_value(self._source, query) for query in queries.values()))
+            values = dict(zip(queries, found, strict=True))
+        if self._source and spec.routing.gateway:
+            slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
             measured = await self._at_gateway(self._source, namespace, service, record, slow)
-            return replace(measured, values=dict(zip(queries, await own, strict=True)))
-        concerned = {record.stable, record.trial.revision if record.trial else None}
-        return await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
+        else:
+            concerned = {record.stable, record.trial.revision if record.trial else None}
+            measured = await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
+        return replace(measured, values=values)
 
     async def _at_gateway(
         self, source: Prometheus, namespace: str, service: str, record: Record, slow: int | None

@@ -92,8 +92,7 @@ async def gather(
             resolvers = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
     measured = None
     if spec and record and is_due(spec.rollout.analysis, record.trial, now):
-        analysis = spec.rollout.analysis
-        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, analysis=analysis)
+        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, spec=spec)
     return World(
         name=name,
         namespace=namespace,
@@ -270,8 +269,10 @@ def route_of(body: Json) -> Route:
 
 
 def _routed(services: Iterable[Json], service: str) -> str | None:
-    for body in services:
-        if body["metadata"]["name"] == service:
-            selected = (body["spec"].get("selector") or {}).get(names.LABEL_REVISION)
-            return str(selected) if selected else None
-    return None
+    return next((routed_to(body) for body in services if body["metadata"]["name"] == service), None)
+
+
+def routed_to(body: Json) -> str | None:
+    """Read from the Service of an InferenceService which revision has proven itself; None where it does not tell."""
+    selected = (body["spec"].get("selector") or {}).get(names.LABEL_REVISION)
+    return selected or (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_STABLE)

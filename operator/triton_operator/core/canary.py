@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from triton_operator.api.rollout import Rollout
 from triton_operator.api.steps import Step
-from triton_operator.core import analysis
+from triton_operator.core import analysis, widened
 from triton_operator.core.judge import Verdict
 from triton_operator.core.record import Record, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.steps import ladder, pods, standing
-from triton_operator.core.traffic import is_applied, is_split, needed, reachable, weights_of
+from triton_operator.core.traffic import is_applied, is_canary, is_split, is_widened, needed, reachable, weights_of
 from triton_operator.core.world import World
 from triton_operator.resources.route import Direct
 
@@ -39,9 +39,9 @@ def unjudged(rollout: Rollout, *, desired: int, surge: int) -> str | None:
 def is_judged(world: World, record: Record, target: str) -> bool:
     """Say whether the target is, or is to be, on trial beside the revision that serves."""
     stable, trial = record.stable, record.trial
-    if not is_split(world) or record.suspended or record.resuming or stable in (None, target):
+    if not is_canary(world) or record.suspended or record.resuming or stable in (None, target):
         return False
-    if stable not in world.revisions or record.serving != (stable,):
+    if stable not in world.revisions or widened.alone(record).serving != (stable,):
         return False
     if trial and trial.revision == target:
         return not trial.promoted
@@ -51,7 +51,7 @@ def is_judged(world: World, record: Record, target: str) -> bool:
 
 def is_crowded(world: World, record: Record, target: str) -> bool:
     """Say whether two others share the requests, so that one of them has to serve alone before the target's trial."""
-    return is_split(world) and target not in (record.stable, *record.serving) and len(record.serving) > 1
+    return is_canary(world) and target not in (record.stable, *record.serving) and len(record.serving) > 1
 
 
 def conduct(world: World, record: Record, target: str, *, desired: int, surge: int) -> Record:
@@ -63,14 +63,22 @@ def conduct(world: World, record: Record, target: str, *, desired: int, surge: i
         target: the revision to get to.
         desired: pods wanted in all, 0 or more.
         surge: pods that the canary may have beside them.
+
+    Returns:
+        The record with the trial as it is now, and in service those that are to be, as far as a trial says.
     """
+    found = _conducted(world, widened.alone(record), target, desired=desired, surge=surge)
+    return widened.joined(world, found, desired=desired)
+
+
+def _conducted(world: World, record: Record, target: str, *, desired: int, surge: int) -> Record:
     trial = record.trial if record.trial and record.trial.revision == target else None
     if not is_judged(world, record, target):
         going_on = trial and trial.promoted and record.stable != target and not record.suspended
         return replace(record, trial=_heard(world, record, trial, desired=desired) if trial and going_on else None)
     if target not in record.admitted or not desired:
         return replace(record, trial=None)
-    steps = ladder(_rollout(world), desired=desired, surge=surge)
+    steps = _ladder(world, desired=desired, surge=surge)
     stands_for = short_hash([step.model_dump(mode="json") for step in steps])
     trial = trial or Trial(revision=target, steps=stands_for)
     if trial.steps != stands_for:
@@ -95,7 +103,7 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     found = dict.fromkeys({*world.fleets, target}, 0)
     assert record.stable is not None
     found[record.stable] = desired
-    steps = ladder(_rollout(world), desired=max(1, desired), surge=surge)
+    steps = _ladder(world, desired=max(1, desired), surge=surge)
     trial = record.trial if record.trial and record.trial.revision == target else None
     at = trial.step if trial else 0
     # As many as what stands now needs, or the weight of this step.
@@ -104,7 +112,10 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     others = {name: fleet for name, fleet in world.fleets.items() if name != target}
     occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
     room = max(world.fleets.get(target, NOTHING).ready, desired + surge - occupied)
-    need = max(1, pods(weight, standing(steps, at), desired=desired))
+    if is_split(world):
+        need = max(1, pods(weight, standing(steps, at), desired=desired))
+    else:
+        need = widened.size(world, record, trial, ahead or 0, desired=max(1, desired))
     found[target] = min(need, room, surge) if desired else 0
     return found
 
@@ -121,7 +132,7 @@ def direct_of(world: World, record: Record, *, desired: int, surge: int) -> Dire
     trial = record.trial
     if trial is None or not desired:
         return None
-    steps = ladder(_rollout(world), desired=desired, surge=max(1, surge))
+    steps = _ladder(world, desired=desired, surge=max(1, surge))
     return _direct(world, record, trial, steps, desired=desired)
 
 
@@ -166,7 +177,7 @@ def look_again(world: World, record: Record, *, desired: int) -> float:
 
 def _step(world: World, record: Record, trial: Trial, *, desired: int) -> Step | None:
     # The surge matters only where the spec has no steps, and then only for how many there are.
-    steps = ladder(_rollout(world), desired=max(1, desired), surge=max(1, -(-desired // 4)))
+    steps = _ladder(world, desired=max(1, desired), surge=max(1, -(-desired // 4)))
     return steps[trial.step] if trial.step < len(steps) else None
 
 
@@ -199,6 +210,10 @@ def resumed(trial: Trial, now: float) -> Trial:
 def skipped(trial: Trial, steps: Sequence[Step]) -> Trial:
     """Leave out the step that a trial is at."""
     return replace(trial, step=min(len(steps), trial.step + 1), since=0.0)
+
+
+def _ladder(world: World, *, desired: int, surge: int) -> tuple[Step, ...]:
+    return ladder(_rollout(world), desired=desired, surge=surge, by_pods=is_widened(world))
 
 
 def _rollout(world: World) -> Rollout:
@@ -241,7 +256,10 @@ def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
     if analysis.unasked(_rollout(world), trial):  # what cannot be had holds the trial where it is
         return trial
     if step.set_weight is not None:
-        if reachable(world, record, trial.revision) < needed(step.set_weight, desired):
+        need = needed(step.set_weight, desired) if is_split(world) else widened.fitting(step.set_weight, desired)
+        # Without a Gateway pods that come get requests at once: after the first weight they come after it is told.
+        first = is_split(world) or not trial.weight
+        if not need or (first and reachable(world, record, trial.revision) < need):
             return trial
         if trial.weight != step.set_weight:  # what was counted before is of another mixture
             trial = replace(trial, samples={}, level=0.0)
@@ -263,6 +281,8 @@ def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
 
 
 def _is_applied(world: World, record: Record, target: str, desired: int) -> bool:
+    if not is_split(world):
+        return record.trial is not None and widened.is_applied(world, record, record.trial, desired=desired)
     return is_applied(world, weights_of(world, record, target, desired=desired, arrived=0))
 
 

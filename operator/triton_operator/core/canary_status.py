@@ -8,9 +8,11 @@ from typing import Any
 
 from triton_operator.api.rollout import Rollout
 from triton_operator.api.steps import Step
-from triton_operator.core import analysis, canary, traffic
+from triton_operator.core import analysis, canary, traffic, widened
 from triton_operator.core.judge import Reading
 from triton_operator.core.record import Held, Tally, Trial
+from triton_operator.core.replicas import asked
+from triton_operator.core.rollout import NOTHING
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp
@@ -63,7 +65,7 @@ def trial_told(s: Situation) -> str:
         since = f" since {timestamp(trial.heard)}" if trial.heard and trial.heard < trial.sampled else ""
         shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
     at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
-    at += _besides(s)
+    at += _by_pods(s, trial) if traffic.is_widened(s.world) else _besides(s)
     if trial.paused == canary.FAILED:
         return (
             f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
@@ -92,6 +94,15 @@ def trial_told(s: Situation) -> str:
     return f"{at}{shown}"
 
 
+def _by_pods(s: Situation, trial: Trial) -> str:
+    """Tell by which pods it gets its share, and why there are more than the spec asks for."""
+    pods = {name: s.world.fleets.get(name, NOTHING).ready for name in s.record.serving}
+    told = f", as {pods[trial.revision]} of {sum(pods.values())} pods in service are its" if len(pods) > 1 else ""
+    more = s.desired > asked(s.world)
+    kept = f"; spec.replicas is {asked(s.world)}, and {s.desired} stay so that its share does not grow by that"
+    return told + (kept if more else "")
+
+
 def _besides(s: Situation) -> str:
     """Tell what goes to the canary beside its weight."""
     direct = canary.direct_of(s.world, s.record, desired=s.desired, surge=s.room.surge)
@@ -105,20 +116,33 @@ def _besides(s: Situation) -> str:
 def canary_failed(s: Situation) -> Verdict | None:
     """Say that the canary was rolled back; None where it was not."""
     held = s.record.held
-    if held is None or held.by != "operator" or not traffic.is_split(s.world):
+    if held is None or held.by != "operator" or not traffic.is_canary(s.world):
         return None
     return "True", held.reason, held_told(held)
 
 
 def traffic_verified(s: Situation) -> Verdict | None:
-    """Say whether the Gateways share requests out as they should; None without any."""
-    if s.world.spec is None or s.world.spec.routing.gateway is None or s.record.suspended:
+    """Say whether requests are shared out as they should be; None where nothing shares them out."""
+    if s.world.spec is None or s.record.suspended:
         return None
+    if s.world.spec.routing.gateway is None:
+        return _by_pods_verified(s)
     if not is_routed(s):
         return "False", "RouteNotAccepted", unrouted(s)
     if s.record.trial and (words := analysis.misled(s.record.trial)):
         return "False", "ShareNotObserved", words
     return "True", "RouteAccepted", "every Gateway has taken over the weights"
+
+
+def _by_pods_verified(s: Situation) -> Verdict | None:
+    trial = s.record.trial
+    if trial is None or trial.promoted or not trial.weight or not traffic.is_widened(s.world):
+        return None
+    if widened.is_applied(s.world, s.record, trial, desired=s.desired):
+        return "True", "PodsInService", f"the Service shows the pods that make {trial.weight} %"
+    shown = " and ".join(f"{pods} of {name}" for name, pods in sorted((s.world.endpoints or {}).items()))
+    words = f"the Service shows as ready {shown or 'no pods'}, which is not {trial.weight} %"
+    return "False", "PodsNotInService", words
 
 
 def rollout_status(s: Situation, trial: Trial) -> Json:
@@ -174,7 +198,7 @@ def _towards_pass(readings: list[Reading]) -> int:
 
 
 def _steps(s: Situation) -> tuple[Step, ...]:
-    return ladder(_rollout(s), desired=max(1, s.desired), surge=s.room.surge)
+    return ladder(_rollout(s), desired=max(1, s.desired), surge=s.room.surge, by_pods=traffic.is_widened(s.world))
 
 
 def _percent(part: float, whole: float) -> int:

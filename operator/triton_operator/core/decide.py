@@ -19,7 +19,7 @@ from triton_operator.api.names import (
 )
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
-from triton_operator.core import blue_green, canary, preflight, traffic
+from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
 from triton_operator.core.canary_status import is_on_trial
 from triton_operator.core.conditions import dated, failing, is_whole, looking_up, status
@@ -78,7 +78,7 @@ def decide(world: World) -> Plan:
         return _unbegun(world, goal)
     target = goal.revision
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
-    record = afresh(world, aimed, target)
+    record = widened.alone(afresh(world, aimed, target))
     desired = wanted(world, record, target.name)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     record = blue_green.cooled(world, record, target.name)
@@ -102,13 +102,14 @@ def decide(world: World) -> Plan:
     record = advance(world, record, target.name, desired=desired, shares=shares, admitted=admitted)
     if record.stable == target.name:
         record = replace(record, trial=None)
-    weights = traffic.weights_of(world, record, target.name, desired=desired, arrived=arrived)
-    if traffic.is_split(world) and not record.suspended:
-        shares = traffic.kept(world, shares, weights, desired=desired)
-    primed = traffic.primed(world, record, target.name, weights)
-    by_weight = sorted(weights, key=lambda name: -weights[name])
-    names = (*by_weight, *([primed] if primed else []))
-    record = traffic.slotted(record, names) if traffic.is_split(world) else replace(record, slots=())
+    if traffic.is_split(world):
+        weights = traffic.weights_of(world, record, target.name, desired=desired, arrived=arrived)
+        shares = shares if record.suspended else traffic.kept(world, shares, weights, desired=desired)
+        primed = traffic.primed(world, record, target.name, weights)
+        by_weight = sorted(weights, key=lambda name: -weights[name])
+        record = traffic.slotted(record, (*by_weight, *([primed] if primed else [])))
+    else:
+        weights, record = widened.weights(world, record), replace(record, slots=())
     fleet = world.fleets.get(target.name, NOTHING)
     pods = world.pods or ()
     expected = shares[target.name] if canary.is_judged(world, record, target.name) else desired
@@ -196,7 +197,8 @@ def _children(
         for revision in running
     }
     # What is new grows first; traffic moves before anything shrinks.
-    found.append((SERVICE, children.stable_service(owner, record.serving)))
+    stable = record.stable if widened.alone(record) != record else None
+    found.append((SERVICE, children.stable_service(owner, record.serving, stable=stable)))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
     found.append((SERVICE, children.headless_service(owner, record.serving)))
     found += [(SERVICE, children.revision_service(owner, revision.name)) for revision in running]
@@ -338,11 +340,13 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
         return max(ROLLING_SECONDS, record.warm.until - world.now)
     if by_type[STALLED] == "True":
         return STALLED_SECONDS
-    if len(record.serving) > 1 or record.resuming or world.waits:
+    trial = record.trial
+    rolling = len(record.serving) > 1 and (trial is None or trial.promoted or not trial.level)
+    if rolling or record.resuming or world.waits:
         return ROLLING_SECONDS
     if traffic.has_unknown(world, record):
         return ROLLING_SECONDS
-    if record.trial and record.trial.weight:
+    if trial and trial.weight:
         return canary.look_again(world, record, desired=max(1, world.spec.replicas if world.spec else 1))
     # What has waited for long is looked at less often; that pods become ready is told by an event at once.
     waited = world.now - record.started if record.started else 0.0

@@ -15,12 +15,14 @@ from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
 from triton_operator.core.preflight import golden_refusal
 from triton_operator.core.record import Held, Record
+from triton_operator.core.replicas import wanted as wanted_pods
 from triton_operator.core.resolution import Resolution
 from triton_operator.core.revision import Revision, render, revision_name, spec_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.shares import room_of
 from triton_operator.core.steps import unreachable
 from triton_operator.core.times import timestamp
+from triton_operator.core.widened import unachievable
 from triton_operator.core.world import Announcement, World
 
 
@@ -120,7 +122,9 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
     rollout = world.spec.rollout
     if rollout.strategy != "Canary" or revision.name == record.stable:  # as many replicas as there are: no step follows
         return None
-    desired, gpus = world.spec.replicas, revision.gpu_count
+    desired, gpus = wanted_pods(world, record, revision.name), revision.gpu_count
+    if not world.spec.routing.gateway and (found := unachievable(rollout, desired=desired)):
+        return "StepUnreachable", found
     if found := unreachable(rollout, desired=desired, gpu_count=gpus):
         return "StepUnreachable", found
     surge = room_of(rollout, desired=desired, gpu_count=gpus).surge

@@ -4,6 +4,7 @@ Not for: how they are shared out among revisions; that is `core.rollout`.
 """
 
 from triton_operator.api.names import GROUP, LABEL_REVISION
+from triton_operator.core import traffic
 from triton_operator.core.health import is_ready, preparation
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING
@@ -29,9 +30,12 @@ def wanted(world: World, record: Record, target: str) -> int:
         target: the revision to get to.
 
     Returns:
-        What the spec asks for; as many as there are, where fewer would end pods of the revision that serves for ever.
+        What the spec asks for; as many as there are, where fewer would end pods of the revision that serves for ever,
+        or give a canary in the Service beside them a greater share.
     """
     count, fleet = asked(world), world.fleets.get(target, NOTHING)
+    if count and _is_beside(world, record, target):
+        return max(count, world.fleets.get(record.stable or "", NOTHING).wanted)
     suspended = world.spec is None or world.spec.suspend
     serves = record.stable == target or (record.stable is None and fleet.ready > 0)
     whole = fleet.ready >= fleet.wanted
@@ -52,7 +56,7 @@ def why_kept(world: World, record: Record, target: str, count: int) -> str:
     Returns:
         One or two sentences without a full stop at their end; "" where it asks for as many.
     """
-    if asked(world) >= count:
+    if asked(world) >= count or _is_beside(world, record, target):
         return ""
     last = record.failure or {}
     why = f": {last['message'].rstrip('. ')}" if last.get("reason") == SOURCE_CHANGED else ""
@@ -61,6 +65,14 @@ def why_kept(world: World, record: Record, target: str, count: int) -> str:
         f" replaced{why}. Put the former files back, or annotate the service with {GROUP}/refresh={target}/ID to take"
         " the new ones"
     )
+
+
+def _is_beside(world: World, record: Record, target: str) -> bool:
+    """Say whether the target is on trial in the Service, beside the revision that serves."""
+    trial = record.trial
+    if trial is None or trial.revision != target or trial.promoted or not trial.weight:
+        return False
+    return traffic.is_widened(world) and record.stable != target
 
 
 def _has_changed(world: World, record: Record, target: str) -> bool:

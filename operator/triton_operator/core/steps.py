@@ -29,20 +29,23 @@ class Standing:
     mirror: int = 0
 
 
-def ladder(rollout: Rollout, *, desired: int, surge: int) -> tuple[Step, ...]:
+def ladder(rollout: Rollout, *, desired: int, surge: int, by_pods: bool = False) -> tuple[Step, ...]:
     """List the steps of a rollout; promotion follows the last one.
 
     Args:
         rollout: what the spec says.
         desired: pods of the revision that serves, 1 or more.
         surge: pods that a canary may have beside them, 1 or more.
+        by_pods: whether a weight is the share of the pods.
 
     Returns:
-        Those of the spec, without a last `setWeight: 100`; or a small weight and then what each pod more carries.
+        Those of the spec, without a last `setWeight: 100`; or a small weight, unless it goes by pods, and then what
+        each pod more carries.
     """
     if rollout.steps:
         return tuple(step for step in rollout.steps if step.set_weight != 100)
-    weights = sorted({min(FIRST_WEIGHT, carried(1, desired)) or 1, *(carried(n, desired) for n in range(1, surge + 1))})
+    first = set() if by_pods else {min(FIRST_WEIGHT, carried(1, desired)) or 1}
+    weights = sorted(first | {carried(n, desired) for n in range(1, surge + 1)})
     pause = Step(pause=Pause(duration_seconds=PAUSE_SECONDS))
     return tuple(step for weight in weights if weight for step in (Step(set_weight=weight), pause))
 

@@ -20,10 +20,19 @@ WHOLE = 1_000_000
 answer 500 until they know it; so it has one part in a million before it has a share, and after."""
 
 
+def is_canary(world: World) -> bool:
+    """Say whether the spec asks for canaries."""
+    return world.spec is not None and world.spec.rollout.strategy == "Canary"
+
+
 def is_split(world: World) -> bool:
     """Say whether a Gateway shares requests out among revisions, instead of leading to the Service of all."""
-    spec = world.spec
-    return spec is not None and spec.routing.gateway is not None and spec.rollout.strategy == "Canary"
+    return is_canary(world) and world.spec is not None and world.spec.routing.gateway is not None
+
+
+def is_widened(world: World) -> bool:
+    """Say whether canaries join the Service, as there is no Gateway."""
+    return is_canary(world) and not is_split(world)
 
 
 def weights_of(world: World, record: Record, target: str, *, desired: int, arrived: int) -> dict[str, int]:

@@ -167,7 +167,8 @@ class World:
         revisions: kept revisions by name.
         rejections: what the annotations of their ControllerRevisions say of a rejection, by revision.
         fleets: Deployments by revision.
-        routed: the revision that the Service's selector names; None if it names none or there is no Service.
+        routed: the revision that the Service's selector names, or beside which another is on trial in it; None if it
+            tells of none, or there is no Service.
         listed: names of all children by kind, of those kinds that the cluster serves.
         route: the HTTPRoute of the service, or None if there is none.
         rival: namespace and name of the service whose HTTPRoute claimed first what the spec claims, or None.

@@ -10,6 +10,7 @@ from typing import Any
 from triton_operator.api.names import (
     ANNOTATION_REJECTED,
     ANNOTATION_RESTARTED,
+    ANNOTATION_STABLE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -96,18 +97,22 @@ def revision_service(owner: Owner, revision: str) -> Json:
     return _service(owner, revision, revision_labels(owner.name, revision), revision_selector(revision))
 
 
-def stable_service(owner: Owner, serving: tuple[str, ...]) -> Json:
+def stable_service(owner: Owner, serving: tuple[str, ...], *, stable: str | None = None) -> Json:
     """Build the Service that callers use.
 
     Args:
         owner: the service.
         serving: revisions in service: one narrows the selector to it; several widen it to all pods of the service;
             without any it selects none.
+        stable: which of several has proven itself, while another one is on trial; None where none is.
 
     Returns:
         The Service, named like the InferenceService.
     """
-    return _service(owner, owner.name, service_labels(owner.name), serving_selector(owner.name, serving))
+    body = _service(owner, owner.name, service_labels(owner.name), serving_selector(owner.name, serving))
+    if stable:
+        body["metadata"]["annotations"] = {ANNOTATION_STABLE: stable}
+    return body
 
 
 def headless_service(owner: Owner, serving: tuple[str, ...]) -> Json:
