@@ -6,6 +6,20 @@ from datetime import UTC, datetime
 from cluster import provider
 from stories import DYING, Namespace, condition, model, service
 
+# Triton itself counts these as failures: whole batches, not single answers.
+RAISING = """
+import random
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        if random.random() < 0.5:
+            raise RuntimeError("a fault")
+        inputs = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x + np.float32(3))]) for x in inputs]
+"""
+
 
 def stable(namespace: Namespace) -> str:
     """The revision that serves."""
@@ -122,4 +136,65 @@ def test_all_requests_move_at_once_and_back_without_a_new_pod(namespace: Namespa
     assert datetime.now(UTC) >= until
     namespace.until(lambda: not warm(namespace))  # its pods have ended
     namespace.wait("adder", "Ready")
+    assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}
+
+
+def test_a_canary_without_a_gateway_joins_the_service(namespace: Namespace, images: provider.Images) -> None:
+    canary: dict = {
+        "strategy": "Canary",
+        "steps": [{"setWeight": 33}, {"pause": {}}],
+        "analysis": {"intervalSeconds": 5},
+    }
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("one", add=1), model("two", add=2), model("raising", code=RAISING))
+    namespace.apply(service("adder", uri="configmap://one", replicas=2, rollout=canary))
+    first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
+    namespace.reach("adder")
+    old = namespace.uids("adder")
+
+    def selected() -> tuple[str | None, str | None]:
+        body = namespace.get("service", "adder")
+        annotations = body["metadata"].get("annotations") or {}
+        revision = body["spec"]["selector"].get("serving.triton-operator.dev/revision")
+        return revision, annotations.get("serving.triton-operator.dev/stable")
+
+    with namespace.answers("adder", value=0) as seen:
+        unreachable = {"rollout": canary | {"steps": [{"setWeight": 10}]}}
+        namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, **unreachable))
+        namespace.until(lambda: condition(namespace.get("tisvc", "adder"), "Accepted")["reason"] == "StepUnreachable")
+        assert selected() == (first, None)
+        namespace.apply(service("adder", uri="configmap://two", version=2, replicas=2, rollout=canary))
+        paused = namespace.wait("adder", "CanaryPaused")
+        assert "as 1 of 3 pods in service are its" in condition(paused)["message"]
+        assert condition(paused, "TrafficVerified")["reason"] == "PodsInService"
+        assert (paused["status"]["canary"]["weight"], paused["status"]["stable"]["weight"]) == (33, 67)
+        assert selected() == (None, first)
+        trial = namespace.uids("adder")
+        assert old < trial
+        assert len(trial) == 3
+        namespace.until(lambda: seen[2.0])
+        # Neither fewer replicas nor an operator without its memory let the share grow, or promote it.
+        namespace.kubectl("scale", "tisvc/adder", "--replicas=1")
+        namespace.until(lambda: "and 2 stay" in condition(namespace.get("tisvc", "adder"))["message"])
+        namespace.kubectl("scale", "tisvc/adder", "--replicas=2")
+        namespace.kubectl("delete", "configmap", "adder-record")
+        namespace.until(lambda: selected() == (first, None))
+        namespace.until(lambda: selected() == (None, first))
+        second = namespace.wait("adder", "CanaryPaused")["status"]["canary"]["name"]
+        assert namespace.uids("adder") == trial
+        namespace.act("adder", "promote-full", f"{second}/1")
+        assert namespace.wait("adder", "Ready")["status"]["stable"]["name"] == second
+        assert selected() == (second, None)
+        assert trial - old < namespace.uids("adder")
+    assert set(seen) == {1.0, 2.0, "failures"}
+    assert seen["failures"] == 0
+
+    with namespace.answers("adder", value=0) as seen:
+        namespace.apply(service("adder", uri="configmap://raising", version=3, replicas=2, rollout=canary))
+        namespace.until(lambda: namespace.get("tisvc", "adder")["status"].get("rejected"))
+        assert selected() == (second, None)
+        namespace.until(lambda: len(namespace.uids("adder")) == 2)
+    rejected = namespace.get("tisvc", "adder")["status"]["rejected"]
+    assert (rejected["version"], rejected["reason"]) == (3, "CanaryFailed")
+    assert seen["failures"] > 0
     assert namespace.call("adder", value=0) == {"http": [2], "grpc": [2], "failures": []}

@@ -66,6 +66,7 @@ def trial_told(s: Situation) -> str:
         shown += f"; nothing was counted{since}: {trial.trouble}" if since or not trial.heard else f"; {trial.trouble}"
     at = f"step {min(trial.step + 1, len(steps))} of {len(steps)}: {s.weights.get(name, 0)} % of requests go to {name}"
     at += _by_pods(s, trial) if traffic.is_widened(s.world) else _besides(s)
+    shown += _kept(s)
     if trial.paused == canary.FAILED:
         return (
             f"{at}; it was judged to fail, and rollout.autoRollback is false: abort, or promote it all the same{shown}"
@@ -95,12 +96,16 @@ def trial_told(s: Situation) -> str:
 
 
 def _by_pods(s: Situation, trial: Trial) -> str:
-    """Tell by which pods it gets its share, and why there are more than the spec asks for."""
+    """Tell by which pods it gets its share."""
     pods = {name: s.world.fleets.get(name, NOTHING).ready for name in s.record.serving}
-    told = f", as {pods[trial.revision]} of {sum(pods.values())} pods in service are its" if len(pods) > 1 else ""
-    more = s.desired > asked(s.world)
-    kept = f"; spec.replicas is {asked(s.world)}, and {s.desired} stay so that its share does not grow by that"
-    return told + (kept if more else "")
+    return f", as {pods[trial.revision]} of {sum(pods.values())} pods in service are its" if len(pods) > 1 else ""
+
+
+def _kept(s: Situation) -> str:
+    """Tell why there are more pods than the spec asks for."""
+    if s.desired <= asked(s.world):
+        return ""
+    return f"; spec.replicas is {asked(s.world)}, and {s.desired} stay, so that its share does not grow by that"
 
 
 def _besides(s: Situation) -> str:

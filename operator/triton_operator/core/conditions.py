@@ -76,7 +76,7 @@ def ready(s: Situation) -> Verdict:
     name, fleet, trouble = s.target.name, s.fleet, why(s)
     if s.record.resuming:
         return "Unknown", "Resuming", f"revision {s.record.stable} is brought back first"
-    progress = f"{fleet.ready} of {s.desired} pods of revision {name} are ready"
+    progress = f"{fleet.ready} of {s.expected} pods of revision {name} are ready"
     if s.gate.unreachable:
         words = f"{progress}; they take requests once they have answered to the operator: {s.gate.unreachable}"
         return "False" if _is_late(s) else "Unknown", POD_UNREACHABLE, words
