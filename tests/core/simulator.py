@@ -192,6 +192,7 @@ class Cluster:
     _seen: str = ""
     _backends: dict[str, float] = field(default_factory=dict)
     _wanted: list[tuple[float, int]] = field(default_factory=list)
+    _keeps: list[tuple[float, int]] = field(default_factory=list)
     _digest: dict[str, str] = field(default_factory=dict)
     _version: dict[str, int] = field(default_factory=dict)
 
@@ -251,7 +252,8 @@ class Cluster:
     def least(self) -> int:
         """Ready pods that must have stayed in service lately; those that fail are not made up for."""
         failing = sum(pod.sourceless and pod.ends is None for pod in self.pods)
-        return min(self.room(desired).keep for desired in self.recent(3)) - failing
+        keeps = [keep for at, keep in self._keeps if at > self.now - 3 * TICK] + [self.room(self.desired).keep]
+        return min(keeps) - failing
 
     @property
     def selector(self) -> dict[str, str] | None:
@@ -364,6 +366,7 @@ class Cluster:
         """Let time pass: pods load and end, controllers act, and the operator looks if it has a reason to."""
         self.now += TICK
         self._wanted.append((self.now, self.desired))
+        self._keeps.append((self.now, self.room(self.desired).keep))
         self._kubelet()
         listed, backed = self.serving(), [pod for pod in self.pods if pod.serves]
         if controllers:
@@ -530,7 +533,9 @@ class Cluster:
             before: the weights a tick ago.
         """
         wanted = min(self.recent(6))
-        if self.spec.rollout.strategy != "Canary" or self.now < self.quiet_from or len(set(self.recent(6))) > 1:
+        if self.spec.rollout.strategy != "Canary" or self.by_pods:  # by pods no revision gets more than its own
+            return
+        if self.now < self.quiet_from or len(set(self.recent(6))) > 1:
             return
         stable = (self.status.get("stable") or {}).get("name", "")
         if len(self.serving()) < wanted or stable not in {pod.revision for pod in self.backed}:  # it has fallen anyway

@@ -163,3 +163,26 @@ def test_silence_promotes_nothing() -> None:
     assert paused(cluster)
     assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
     assert cluster.status["stable"]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rollout", "split"),
+    [
+        pytest.param({}, [], id="no canaries"),
+        pytest.param(by_pods(), ["http", "grpc", "headless"], id="by pods"),
+        pytest.param({"strategy": "Canary"}, ["gateway"], id="by a Gateway"),
+    ],
+)
+def test_the_status_says_at_which_addresses_requests_are_shared_out(rollout: Json, split: list[str]) -> None:
+    cluster = Cluster(spec_of(1, rollout=rollout))
+    cluster.settle()
+    listed = cluster.status["addresses"]
+    assert [address["name"] for address in listed if address.get("split")] == split
+    assert {a["name"]: a["url"] for a in listed}.get("gateway", "//*") == "//*"
+
+
+def test_a_version_that_requests_may_name_is_told_of_before_it_goes() -> None:
+    cluster = begun(2, rollout=by_pods())
+    cluster.run(10)
+    (told,) = [event.message for event in cluster.told if event.reason == "Loading" and "version 2" in event.message]
+    assert told.endswith("; requests that name version 1 find it until that has taken over")

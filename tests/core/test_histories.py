@@ -32,10 +32,10 @@ class Step:
 
 
 def steps(*kinds: str) -> st.SearchStrategy[Step]:
-    return st.builds(Step, what=st.sampled_from(kinds), number=st.integers(0, 7), ticks=st.integers(0, 25))
+    return st.builds(Step, what=st.sampled_from(kinds), number=st.integers(0, 11), ticks=st.integers(0, 25))
 
 
-SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everything")
+SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everything", "rollout")
 ACCIDENTS = ("kill", "vanish", "disturb", "lose record", "wipe status", "restart", "crash", "busy", "lag")
 HISTORY = st.lists(steps(*SPEC_CHANGES, *ACCIDENTS), max_size=10)
 CALM = st.lists(steps(*SPEC_CHANGES), max_size=10)
@@ -81,6 +81,10 @@ def take(cluster: Cluster, step: Step) -> None:
     match step.what:
         case "version":
             cluster.change(spec_of(version, replicas=spec.replicas, suspend=spec.suspend, rollout=rollout_of(spec)))
+        case "rollout":
+            rollout = ROLLOUTS[number % len(ROLLOUTS)]
+            wanted = spec.model.version or 1
+            cluster.change(spec_of(wanted, replicas=spec.replicas, suspend=spec.suspend, rollout=rollout))
         case "replicas":
             cluster.change(spec.model_copy(update={"replicas": number}))
         case "suspend" | "resume":

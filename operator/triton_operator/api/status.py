@@ -181,8 +181,11 @@ class Rejected(ApiModel):
 class Address(ApiModel):
     """An address at which the service answers."""
 
-    name: str = Field(max_length=63, description="What it is: http, grpc or headless.")
-    url: str = Field(max_length=512, description="The address.")
+    name: str = Field(max_length=63, description="What it is: http, grpc, headless or gateway.")
+    url: str = Field(max_length=512, description="The address; of a Gateway the host name, * for any.")
+    split: bool | None = Field(
+        default=None, description="Whether a canary gets its share of the requests here; left out where it does not."
+    )
 
 
 class InferenceServiceStatus(ApiModel):
@@ -215,7 +218,9 @@ class InferenceServiceStatus(ApiModel):
     url: str | None = Field(default=None, max_length=512, description="Where the service answers over HTTP.")
     addresses: list[Address] | None = Field(
         default=None,
-        max_length=8,
+        max_length=32,
         json_schema_extra=keyed_by("name"),
-        description="Where the service answers: http, grpc, and headless for clients that balance by themselves.",
+        description=(
+            "Where the service answers: http, grpc, headless for clients that balance by themselves, and Gateways."
+        ),
     )

@@ -42,7 +42,10 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
     canary, accepted = after.get("canary"), new[ACCEPTED]["status"] == "True"
     was_accepted = old.get(ACCEPTED, {}).get("status") == "True"
     if canary and accepted and (not was_accepted or canary["name"] != (before.get("canary") or {}).get("name")):
-        told.append(Announcement("Normal", "Loading", f"revision {canary['name']} loads version {canary['version']}"))
+        words = f"revision {canary['name']} loads version {canary['version']}"
+        if stable and stable["version"] != canary["version"]:
+            words += f"; requests that name version {stable['version']} find it until that has taken over"
+        told.append(Announcement("Normal", "Loading", words))
     told += _of_canary(before, after)
     is_ready, was_ready = new[READY], old.get(READY)
     if is_ready["reason"] == POD_UNREACHABLE and (was_ready or {}).get("reason") != POD_UNREACHABLE:

@@ -241,7 +241,6 @@ def status(s: Situation) -> Json:
     world, record = s.world, s.record
     listed = conditions(s)
     in_service = [world.fleets.get(name, NOTHING) for name in record.serving]
-    host = f"{world.name}.{world.namespace}.svc"
     built: Json = {
         "observedGeneration": world.generation,
         "phase": phase({c["type"]: c for c in listed}),
@@ -249,12 +248,7 @@ def status(s: Situation) -> Json:
         "replicas": sum(fleet.pods for fleet in in_service),
         "readyReplicas": s.ready,
         "selector": scale_selector(world.name, record.serving),
-        "url": f"http://{host}:{PORT_HTTP}",
-        "addresses": [
-            {"name": "http", "url": f"http://{host}:{PORT_HTTP}"},
-            {"name": "grpc", "url": f"grpc://{host}:{PORT_GRPC}"},
-            {"name": "headless", "url": f"dns:///{headless_name(world.name)}.{world.namespace}.svc:{PORT_GRPC}"},
-        ],
+        **_addresses(world),
     }
     if record.stable and (stable := world.revisions.get(record.stable) or _if_target(s, record.stable)):
         built["stable"] = _revision(s, stable)
@@ -278,6 +272,22 @@ def status(s: Situation) -> Json:
     if record.failure:
         built["lastFailure"] = record.failure
     return built
+
+
+def _addresses(world: World) -> Json:
+    host = f"{world.name}.{world.namespace}.svc"
+    inside = {
+        "http": f"http://{host}:{PORT_HTTP}",
+        "grpc": f"grpc://{host}:{PORT_GRPC}",
+        "headless": f"dns:///{headless_name(world.name)}.{world.namespace}.svc:{PORT_GRPC}",
+    }
+    gateway = world.spec.routing.gateway if world.spec else None
+    hosts = (gateway.hostnames or ["*"]) if gateway else []
+    outside = {f"gateway-{number}" if number else "gateway": f"//{name}" for number, name in enumerate(hosts)}
+    split = outside if gateway else inside
+    told = {"split": True} if traffic.is_canary(world) else {}
+    listed = [{"name": name, "url": url} | (told if name in split else {}) for name, url in (inside | outside).items()]
+    return {"url": inside["http"], "addresses": listed}
 
 
 def phase(by_type: Mapping[str, Json]) -> str:
