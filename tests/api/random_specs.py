@@ -308,7 +308,7 @@ def _consistent(spec: Json) -> Json:
     if strategy != "RollingUpdate":
         rollout.pop("minAvailable", None)
     if strategy != "Canary":
-        for name in ("steps", "analysis", "autoRollback"):
+        for name in ("steps", "analysis", "autoRollback", "dynamicStableScale"):
             rollout.pop(name, None)
     errors = rollout.get("analysis", {}).get("errors", {})
     if errors.get("passRatioPercent", 200) <= errors.get("failRatioPercent", 125):

@@ -372,6 +372,18 @@ SAMPLES = [
     ),
     Sample(
         "rollout",
+        "rollout.dynamicStableScale needs strategy Canary and spec.routing.gateway",
+        [
+            {"rollout": {"dynamicStableScale": True}} | GATEWAY,
+            {"rollout": {"strategy": "Canary", "dynamicStableScale": True}},
+        ],
+        [
+            {"rollout": {"strategy": "Canary", "dynamicStableScale": True}} | GATEWAY,
+            {"rollout": {"dynamicStableScale": False}},
+        ],
+    ),
+    Sample(
+        "rollout",
         "rollout.steps, rollout.analysis and rollout.autoRollback are for Canary",
         [
             {"rollout": {"steps": [{"setWeight": 10}]}},

@@ -76,6 +76,7 @@ def test_what_is_left_out_has_its_default_in_the_stored_object(server: ApiServer
         "rollout": {
             "strategy": "RollingUpdate",
             "autoRollback": True,
+            "dynamicStableScale": False,
             "allowSignatureChange": False,
             "provisionTimeoutSeconds": 900,
         },

@@ -532,7 +532,7 @@ class Cluster:
         Args:
             before: the weights a tick ago.
         """
-        wanted = min(self.recent(6))
+        wanted = min(*self.recent(6), len(self.backed))  # where there are fewer, each has more, as far as was known
         if self.spec.rollout.strategy != "Canary" or self.by_pods:  # by pods no revision gets more than its own
             return
         if self.now < self.quiet_from or len(set(self.recent(6))) > 1:

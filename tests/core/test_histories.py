@@ -32,13 +32,15 @@ class Step:
 
 
 def steps(*kinds: str) -> st.SearchStrategy[Step]:
-    return st.builds(Step, what=st.sampled_from(kinds), number=st.integers(0, 11), ticks=st.integers(0, 25))
+    return st.builds(Step, what=st.sampled_from(kinds), number=st.integers(0, 13), ticks=st.integers(0, 25))
 
 
-SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everything", "rollout")
+SPEC_CHANGES = ("version", "version", "replicas", "suspend", "resume", "everything")
 ACCIDENTS = ("kill", "vanish", "disturb", "lose record", "wipe status", "restart", "crash", "busy", "lag")
 HISTORY = st.lists(steps(*SPEC_CHANGES, *ACCIDENTS), max_size=10)
 CALM = st.lists(steps(*SPEC_CHANGES), max_size=10)
+OF_ALL_STRATEGIES = st.lists(steps(*SPEC_CHANGES, "rollout", *ACCIDENTS), max_size=10)
+CALM_OF_ALL_STRATEGIES = st.lists(steps(*SPEC_CHANGES, "rollout"), max_size=10)
 WITHIN_THE_SAME_GPUS: Json = {"maxSurgeGPUs": 0}
 ROLLOUTS: list[Json] = [
     {},
@@ -62,6 +64,13 @@ ROLLOUTS: list[Json] = [
         ],
     },
     {"strategy": "Canary", "maxSurgeGPUs": 2, "analysis": {"intervalSeconds": 5}},
+    {"strategy": "Canary", "dynamicStableScale": True},
+    {
+        "strategy": "Canary",
+        "dynamicStableScale": True,
+        "maxSurgeGPUs": 1,
+        "steps": [{"setWeight": 10}, {"setWeight": 50}, {"pause": {"durationSeconds": 20}}],
+    },
     {"strategy": "Canary", "gateway": False},
     {"strategy": "Canary", "gateway": False, "maxSurgeGPUs": 3, "analysis": {"intervalSeconds": 5}},
 ]
@@ -135,7 +144,7 @@ def assert_settled(cluster: Cluster) -> None:
 
 @RELAXED
 @given(
-    history=HISTORY,
+    history=OF_ALL_STRATEGIES,
     version=st.sampled_from(VERSIONS[:3]),
     replicas=st.integers(0, 6),
     rollout=st.sampled_from(ROLLOUTS),
@@ -151,7 +160,7 @@ def test_a_good_spec_is_realised_at_the_end_of_every_history(
 
 
 @RELAXED
-@given(history=CALM, final=st.booleans(), rollout=st.sampled_from([*ROLLOUTS, WITHIN_THE_SAME_GPUS]))
+@given(history=CALM_OF_ALL_STRATEGIES, final=st.booleans(), rollout=st.sampled_from([*ROLLOUTS, WITHIN_THE_SAME_GPUS]))
 def test_no_plan_takes_capacity_away_or_takes_gpus_twice(history: list[Step], final: bool, rollout: Json) -> None:
     cluster = Cluster(spec_of(1, replicas=3, rollout=rollout), broken=frozenset({BROKEN}), final=final)
     cluster.run(LOAD_TICKS + 5)
@@ -230,7 +239,7 @@ def test_suspension_removes_all_pods_and_keeps_the_rest(history: list[Step], tic
 
 @RELAXED
 @given(
-    history=CALM,
+    history=CALM_OF_ALL_STRATEGIES,
     accident=st.sampled_from(("none", "restart", "wipe status", "lose record", "crash")),
     number=st.integers(0, 7),
     rollout=st.sampled_from(ROLLOUTS),

@@ -176,6 +176,13 @@ class Rollout(ApiModel):
         default=True,
         description="With Canary, whether a canary that was judged to fail is rolled back. false: the rollout pauses.",
     )
+    dynamic_stable_scale: bool = Field(
+        default=False,
+        description=(
+            "With Canary and a Gateway, whether the old revision gives up the pods that the canary's replace while it"
+            " is judged: about spec.replicas pods in all, and no instant way back. false: it keeps all of them."
+        ),
+    )
     max_surge_gpus: int | None = Field(
         default=None,
         alias="maxSurgeGPUs",

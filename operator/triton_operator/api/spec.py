@@ -102,6 +102,12 @@ class InferenceServiceSpec(ApiModel):
                 field_path=".rollout",
             ),
             cel(
+                "!has(self.rollout) || !has(self.rollout.dynamicStableScale) || !self.rollout.dynamicStableScale"
+                " || (self.rollout.strategy == 'Canary' && has(self.routing) && has(self.routing.gateway))",
+                "rollout.dynamicStableScale needs strategy Canary and spec.routing.gateway",
+                field_path=".rollout",
+            ),
+            cel(
                 "!has(self.rollout) || self.rollout.strategy == 'Canary' || (!has(self.rollout.steps)"
                 " && !has(self.rollout.analysis) && (!has(self.rollout.autoRollback) || self.rollout.autoRollback))",
                 "rollout.steps, rollout.analysis and rollout.autoRollback are for Canary: set rollout.strategy to it",

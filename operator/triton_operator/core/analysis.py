@@ -133,11 +133,17 @@ def unjudged(rollout: Rollout, *, desired: int, surge: int, weights: tuple[int, 
     """
     if not rollout.analysis or not rollout.analysis.slow_requests or not desired:
         return None
-    if any(_are_alike(weight / needed(weight, desired), (100 - weight) / desired) for weight in weights):
+    shrinking = rollout.dynamic_stable_scale
+
+    def is_alike(weight: int) -> bool:
+        others = needed(100 - weight, desired, shrinking=True) if shrinking else desired
+        return _are_alike(weight / needed(weight, desired, shrinking=shrinking), (100 - weight) / others)
+
+    if any(is_alike(weight) for weight in weights):
         return None
-    fits = [
-        f"{100 * n // (desired + n)} ({n} {'pod' if n == 1 else 'pods'})" for n in range(1, min(surge, desired, 4) + 1)
-    ]
+    most = desired - 1 if shrinking else min(surge, desired)
+    shares = {n: 100 * n // (desired if shrinking else desired + n) for n in range(1, min(most, 4) + 1)}
+    fits = [f"{share} ({n} {'pod' if n == 1 else 'pods'})" for n, share in shares.items()]
     return (
         "spec.rollout.analysis.slowRequests are counted only while a pod of the canary has about the load of one that"
         f" serves, and with {desired} replicas no step brings that about: add one with setWeight {' or '.join(fits)}"

@@ -17,7 +17,16 @@ from triton_operator.core.record import Record, Trial
 from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.steps import ladder, pods, standing
-from triton_operator.core.traffic import is_applied, is_canary, is_split, is_widened, needed, reachable, weights_of
+from triton_operator.core.traffic import (
+    is_applied,
+    is_canary,
+    is_shrinking,
+    is_split,
+    is_widened,
+    needed,
+    reachable,
+    weights_of,
+)
 from triton_operator.core.world import World
 from triton_operator.resources.route import Direct
 
@@ -41,7 +50,7 @@ def is_judged(world: World, record: Record, target: str) -> bool:
     stable, trial = record.stable, record.trial
     if not is_canary(world) or record.suspended or record.resuming or stable in (None, target):
         return False
-    if stable not in world.revisions or widened.alone(record).serving != (stable,):
+    if stable not in world.revisions or widened.apart(world, record, target).serving != (stable,):
         return False
     if trial and trial.revision == target:
         return not trial.promoted
@@ -67,7 +76,7 @@ def conduct(world: World, record: Record, target: str, *, desired: int, surge: i
     Returns:
         The record with the trial as it is now, and in service those that are to be, as far as a trial says.
     """
-    found = _conducted(world, widened.alone(record), target, desired=desired, surge=surge)
+    found = _conducted(world, widened.apart(world, record, target), target, desired=desired, surge=surge)
     return widened.joined(world, found, desired=desired)
 
 
@@ -109,14 +118,18 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     # As many as what stands now needs, or the weight of this step.
     ahead = steps[at].set_weight if at < len(steps) else 0
     weight = max(trial.weight if trial else 0, ahead or 0)
+    if is_shrinking(world) and target in record.serving:  # the pods that the canary's replace go
+        rest = weights_of(world, record, target, desired=desired, arrived=0).get(record.stable, 0)
+        found[record.stable] = -(-rest * desired // 100)
     others = {name: fleet for name, fleet in world.fleets.items() if name != target}
     occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
     room = max(world.fleets.get(target, NOTHING).ready, desired + surge - occupied)
     if is_split(world):
-        need = max(1, pods(weight, standing(steps, at), desired=desired))
+        need = max(1, pods(weight, standing(steps, at), desired=desired, shrinking=is_shrinking(world)))
     else:
         need = widened.size(world, record, trial, ahead or 0, desired=max(1, desired))
-    found[target] = min(need, room, surge) if desired else 0
+    most = room if is_shrinking(world) else min(room, surge)
+    found[target] = min(need, most) if desired else 0
     return found
 
 
@@ -141,7 +154,8 @@ def _direct(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
     if trial.revision not in record.slots or not (named or any(step.set_mirror_route for step in steps)):
         return None
     stands, ready = standing(steps, trial.step), reachable(world, record, trial.revision)
-    spare = max(0, ready - (needed(trial.weight, desired) if trial.weight else 0))
+    shrinking = is_shrinking(world)
+    spare = max(0, ready - (needed(trial.weight, desired, shrinking=shrinking) if trial.weight else 0))
     mirror = 0 if trial.promoted else min(stands.mirror, 100 * spare // desired)
     headers = stands.headers if ready else {}
     return Direct(trial.revision, named=named, headers=headers, mirror=mirror) if named or mirror else None
@@ -256,20 +270,27 @@ def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
     if analysis.unasked(_rollout(world), trial):  # what cannot be had holds the trial where it is
         return trial
     if step.set_weight is not None:
-        need = needed(step.set_weight, desired) if is_split(world) else widened.fitting(step.set_weight, desired)
-        # Without a Gateway pods that come get requests at once: after the first weight they come after it is told.
-        first = is_split(world) or not trial.weight
-        if not need or (first and reachable(world, record, trial.revision) < need):
+        ready = reachable(world, record, trial.revision)
+        if is_widened(world):
+            # Pods that come get requests at once: after the first weight they come after it is told.
+            need = widened.fitting(step.set_weight, desired)
+            least = 0 if trial.weight else need
+        else:
+            # Where others make room for them they come one after the other, and the weight goes with them.
+            need = needed(step.set_weight, desired, shrinking=is_shrinking(world))
+            least = 1 if is_shrinking(world) else need
+        if not need or ready < least:
             return trial
         if trial.weight != step.set_weight:  # what was counted before is of another mixture
             trial = replace(trial, samples={}, level=0.0)
         trial = replace(trial, weight=step.set_weight, serving=trial.serving or world.now)
-        if not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
+        if ready < need or not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
             return trial
         return replace(trial, step=trial.step + 1, since=world.now)
     if step.pause is None:
         stands = standing(steps, trial.step)
-        there = reachable(world, record, trial.revision) >= pods(trial.weight, stands, desired=desired)
+        need = pods(trial.weight, stands, desired=desired, shrinking=is_shrinking(world))
+        there = reachable(world, record, trial.revision) >= need
         wanted = _direct(world, record, trial, steps, desired=desired)
         is_level = world.route is not None and world.route.accepted and world.route.direct == wanted
         return replace(trial, step=trial.step + 1, since=0.0) if there and is_level else trial

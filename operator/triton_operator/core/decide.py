@@ -78,7 +78,7 @@ def decide(world: World) -> Plan:
         return _unbegun(world, goal)
     target = goal.revision
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
-    record = widened.alone(afresh(world, aimed, target))
+    record = widened.apart(world, afresh(world, aimed, target), target.name)
     desired = wanted(world, record, target.name)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     record = blue_green.cooled(world, record, target.name)
@@ -197,7 +197,8 @@ def _children(
         for revision in running
     }
     # What is new grows first; traffic moves before anything shrinks.
-    stable = record.stable if widened.alone(record) != record else None
+    on_trial = record.trial and not record.trial.promoted and record.trial.revision in record.serving
+    stable = record.stable if on_trial else None
     found.append((SERVICE, children.stable_service(owner, record.serving, stable=stable)))
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
     found.append((SERVICE, children.headless_service(owner, record.serving)))

@@ -69,15 +69,16 @@ def standing(steps: Sequence[Step], at: int) -> Standing:
     return found
 
 
-def pods(weight: int, stands: Standing, *, desired: int) -> int:
+def pods(weight: int, stands: Standing, *, desired: int, shrinking: bool = False) -> int:
     """Say how many pods a canary needs.
 
     Args:
         weight: its share of the requests, in percent, 0 to 99.
         stands: what else is asked for.
         desired: pods of the revision that serves.
+        shrinking: whether that gives up the pods that the canary's replace.
     """
-    by_requests = (needed(weight, desired) if weight else 0) + -(-stands.mirror * desired // 100)
+    by_requests = (needed(weight, desired, shrinking=shrinking) if weight else 0) + -(-stands.mirror * desired // 100)
     return max(by_requests, stands.scale, 1 if stands.headers else 0)
 
 
@@ -92,14 +93,14 @@ def surge_of(rollout: Rollout, *, desired: int, surge: int) -> int:
     Returns:
         As many as the spec says, or else as its steps need.
     """
-    if rollout.max_surge_gpus is not None or not rollout.steps:
+    if rollout.max_surge_gpus is not None or not rollout.steps or rollout.dynamic_stable_scale:
         return max(1, surge)
     return max([1, *(need for _, need in _needs(rollout, desired))])
 
 
 def unreachable(rollout: Rollout, *, desired: int, gpu_count: int) -> str | None:
     """Say which step the surge cannot carry and what to do; None if there is none."""
-    if rollout.max_surge_gpus is None or not gpu_count or not desired:
+    if rollout.max_surge_gpus is None or not gpu_count or not desired or rollout.dynamic_stable_scale:
         return None
     surge = rollout.max_surge_gpus // gpu_count
     for number, need in _needs(rollout, desired):

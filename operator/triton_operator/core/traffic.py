@@ -35,6 +35,11 @@ def is_widened(world: World) -> bool:
     return is_canary(world) and not is_split(world)
 
 
+def is_shrinking(world: World) -> bool:
+    """Say whether the revision that serves gives up the pods that the canary's replace, while that is on trial."""
+    return is_split(world) and world.spec is not None and world.spec.rollout.dynamic_stable_scale
+
+
 def weights_of(world: World, record: Record, target: str, *, desired: int, arrived: int) -> dict[str, int]:
     """Share the requests out among the revisions.
 
@@ -58,12 +63,12 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
         return _back(world, record, before, desired)
     share = 0
     trial = record.trial
-    if target in record.serving:
-        share = 100 if stable not in record.serving else math.ceil(100 * arrived / max(1, desired))
+    if trial and trial.revision == target and not trial.promoted:
+        share = _borne(world, record, trial.weight, target, desired)
+    elif target in record.serving:
+        share = 100 if stable not in record.serving else _share(arrived, present(world, before), desired)
         if trial:
             share = max(share, _borne(world, record, trial.weight, target, desired))
-    elif trial and trial.revision == target:
-        share = _borne(world, record, trial.weight, target, desired)
     share = min(100, share) if reachable(world, record, target) else 0
     return {name: weight for name, weight in ((before, 100 - share), (target, share)) if weight}
 
@@ -74,8 +79,19 @@ def _back(world: World, record: Record, target: str, desired: int) -> dict[str, 
     if other is None or not desired:
         return {target: 100}
     # Rounded up, so that the pods which the rest still needs leave room for one more of the target.
-    share = min(100, math.ceil(100 * reachable(world, record, target) / desired))
+    share = _share(reachable(world, record, target), present(world, other), desired)
     return {name: weight for name, weight in ((target, share), (other, 100 - share)) if weight}
+
+
+def _share(pods: int, others: int, desired: int) -> int:
+    """Say what some pods carry of all requests, in percent, rounded up; where many more are wanted, what others leave.
+
+    Args:
+        pods: those that are ready.
+        others: those of the other revision that are.
+        desired: pods wanted for all requests.
+    """
+    return min(100, math.ceil(100 * pods / max(1, min(desired, pods + others)))) if pods else 0
 
 
 def present(world: World, revision: str) -> int:
@@ -123,14 +139,15 @@ def primed(world: World, record: Record, target: str, weights: Mapping[str, int]
     return next((name for name in rest if present(world, name)), None)
 
 
-def needed(weight: int, desired: int) -> int:
+def needed(weight: int, desired: int, *, shrinking: bool = False) -> int:
     """Say how many pods of a canary carry a weight at the load that each stable pod has.
 
     Args:
         weight: in percent, 1 to 99.
         desired: pods of stable.
+        shrinking: whether stable gives up the pods that the canary's replace.
     """
-    return max(1, math.ceil(weight * desired / (100 - weight)))
+    return max(1, math.ceil(weight * desired / (100 if shrinking else 100 - weight)))
 
 
 def carried(pods: int, desired: int) -> int:
@@ -141,6 +158,9 @@ def carried(pods: int, desired: int) -> int:
 def _borne(world: World, record: Record, weight: int, target: str, desired: int) -> int:
     """Lower a weight to what the ready pods of the canary carry, of which a weight may have been rounded up."""
     ready = reachable(world, record, target)
+    if is_shrinking(world):
+        is_enough = ready >= needed(weight, desired, shrinking=True)
+        return weight if is_enough else min(weight, _share(ready, present(world, record.stable or ""), desired))
     return weight if weight < 100 and ready >= needed(weight, desired) else min(weight, carried(ready, desired))
 
 

@@ -1,7 +1,7 @@
-"""A canary without a Gateway: its pods join the Service, and each pod there gets about as many requests.
+"""A canary in the Service: where there is no Gateway, or its pods replace others while it is judged.
 
-So its weight is the share of its pods, and only such weights can be had. Kubernetes shares out connections: a client
-that keeps one open stays with its pod.
+Each pod there gets about as many requests. So without a Gateway the weight is the share of its pods, and only such ones
+can be had. Kubernetes shares out connections: a client that keeps one open stays with its pod.
 Not for: when a canary gets more; that is `core.canary`.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Record, Trial
 from triton_operator.core.rollout import NOTHING, has_pods
-from triton_operator.core.traffic import carried, is_widened, needed
+from triton_operator.core.traffic import carried, is_shrinking, is_widened, needed
 from triton_operator.core.world import World
 
 
@@ -45,10 +45,17 @@ def unachievable(rollout: Rollout, *, desired: int) -> str | None:
     return None
 
 
-def alone(record: Record) -> Record:
-    """Take the revision that is on trial out of service; `joined` puts it back as long as it is."""
+def apart(world: World, record: Record, target: str) -> Record:
+    """Take the revision that is on trial out of service; `joined` puts it back as long as it is.
+
+    Args:
+        world: the world.
+        record: the record.
+        target: the revision to get to. If it is not the one on trial, that leaves at once, unless it has the load of
+            pods that have gone.
+    """
     trial = record.trial
-    if trial is None or trial.promoted:
+    if trial is None or trial.promoted or (trial.revision != target and not is_widened(world)):
         return record
     return replace(record, serving=tuple(name for name in record.serving if name != trial.revision))
 
@@ -62,9 +69,13 @@ def joined(world: World, record: Record, *, desired: int) -> Record:
         desired: pods of the revision that serves, 0 or more.
     """
     trial = record.trial
-    if trial is None or not is_widened(world) or trial.revision in record.serving or record.stable is None:
+    if trial is None or trial.revision in record.serving or record.stable is None or not desired:
         return record
-    if not trial.weight or not desired or not fitting(trial.weight, desired):
+    if is_shrinking(world):  # one that has failed has the load of pods that have gone
+        joins = bool(trial.weight) or (world.record is not None and trial.revision in world.record.serving)
+    else:
+        joins = is_widened(world) and trial.weight > 0 and fitting(trial.weight, desired) > 0
+    if not joins:
         return record
     others = [name for name in {*world.fleets, *world.revisions} if name not in (record.stable, trial.revision)]
     if has_pods(world, *others) or not world.fleets.get(trial.revision, NOTHING).ready:
