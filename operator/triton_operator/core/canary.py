@@ -24,6 +24,7 @@ from triton_operator.core.traffic import (
     is_split,
     is_widened,
     needed,
+    present,
     reachable,
     weights_of,
 )
@@ -120,7 +121,7 @@ def shares(world: World, record: Record, target: str, *, desired: int, surge: in
     weight = max(trial.weight if trial else 0, ahead or 0)
     if is_shrinking(world) and target in record.serving:  # the pods that the canary's replace go
         rest = weights_of(world, record, target, desired=desired, arrived=0).get(record.stable, 0)
-        found[record.stable] = -(-rest * desired // 100)
+        found[record.stable] = max(-(-rest * desired // 100), desired - present(world, target))
     others = {name: fleet for name, fleet in world.fleets.items() if name != target}
     occupied = sum(max(found[name], fleet.pods) + fleet.ending for name, fleet in others.items())
     room = max(world.fleets.get(target, NOTHING).ready, desired + surge - occupied)
