@@ -647,7 +647,7 @@ class Cluster:
         if before and old.get(names.LABEL_REVISION) and new.get(names.LABEL_REVISION):
             raise Violation(f"{self}: the selector of {name} jumped from {old} to {new} while the old one served")
         judged = routed_to(self.services[SERVICE]) if len({pod.revision for pod in before}) > 1 else None
-        if judged:  # a canary's pods are beside those that serve, and leave at once
+        if judged and self.by_pods:  # a canary's pods are beside those that serve, and leave at once
             before = [pod for pod in before if pod.revision == judged]
         if self.now >= self.quiet_from and len(after) < min(len(before), self.least()):
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")

@@ -186,3 +186,14 @@ def test_a_version_that_requests_may_name_is_told_of_before_it_goes() -> None:
     cluster.run(10)
     (told,) = [event.message for event in cluster.told if event.reason == "Loading" and "version 2" in event.message]
     assert told.endswith("; requests that name version 1 find it until that has taken over")
+
+
+def test_pods_that_nobody_can_replace_do_not_keep_what_mends_them_away() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=by_pods()))
+    cluster.settle()
+    cluster.bytes = "b"  # what the first version was made from is gone
+    cluster.kill(cluster.pods[0], gracefully=False)
+    cluster.run(10)
+    change(cluster, spec_of(2, replicas=2, rollout=by_pods()))
+    cluster.settle()
+    assert serving(cluster) == {2: 2}

@@ -143,11 +143,11 @@ def _by_pods_verified(s: Situation) -> Verdict | None:
     trial = s.record.trial
     if trial is None or trial.promoted or not trial.weight or not traffic.is_widened(s.world):
         return None
-    if widened.is_applied(s.world, s.record, trial, desired=s.desired):
-        return "True", "PodsInService", f"the Service shows the pods that make {trial.weight} %"
     shown = " and ".join(f"{pods} of {name}" for name, pods in sorted((s.world.endpoints or {}).items()))
-    words = f"the Service shows as ready {shown or 'no pods'}, which is not {trial.weight} %"
-    return "False", "PodsNotInService", words
+    words = f"the Service shows as ready {shown or 'no pods'}"
+    if widened.is_applied(s.world, s.record, trial, desired=s.desired):
+        return "True", "PodsInService", words
+    return "False", "PodsNotInService", f"{words}, which is not {trial.weight} %"
 
 
 def rollout_status(s: Situation, trial: Trial) -> Json:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Record, Trial
 from triton_operator.core.rollout import NOTHING, has_pods
-from triton_operator.core.traffic import carried, is_shrinking, is_widened, needed
+from triton_operator.core.traffic import carried, is_canary, is_shrinking, is_widened, needed
 from triton_operator.core.world import World
 
 
@@ -55,7 +55,7 @@ def apart(world: World, record: Record, target: str) -> Record:
             pods that have gone.
     """
     trial = record.trial
-    if trial is None or trial.promoted or (trial.revision != target and not is_widened(world)):
+    if trial is None or trial.promoted or not is_canary(world) or (trial.revision != target and not is_widened(world)):
         return record
     return replace(record, serving=tuple(name for name in record.serving if name != trial.revision))
 
@@ -90,11 +90,15 @@ def is_applied(world: World, record: Record, trial: Trial, *, desired: int) -> b
         world: the world.
         record: the record.
         trial: its trial, with a weight.
-        desired: pods of the revision that serves.
+        desired: pods of the revision that serves; those of them that have failed are not waited for, as perhaps the
+            canary is what mends that.
     """
     shown = world.endpoints or {}
-    canary, stable = shown.get(trial.revision, 0), shown.get(record.stable or "", 0)
-    return stable >= desired and carried(canary, stable) == trial.weight
+    stable, pods = record.stable or "", fitting(trial.weight, max(1, desired))
+    ready = world.fleets.get(stable, NOTHING).ready
+    return (
+        carried(pods, desired) == trial.weight and shown.get(trial.revision) == pods and shown.get(stable, 0) >= ready
+    )
 
 
 def size(world: World, record: Record, trial: Trial | None, ahead: int, *, desired: int) -> int:
