@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,18 +24,25 @@ class Servers:
         self.root, self.work = root, work
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, command: list[str], port: int) -> str:
+    def start(self, command: list[str], port: int, *, ready: str | None = None) -> str:
+        """Start a server and give its address.
+
+        Args:
+            command: What serves on loopback at the port.
+            port: Where it listens.
+            ready: The path that answers 200 once it is ready, for servers that listen before they are.
+
+        Raises:
+            AssertionError: It ended, or was not ready within 30 s; with its log.
+        """
         log = (self.work / f"server-{len(self.started)}.log").open("wb")
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.started.append(process)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
+            if _answers(port, ready):
                 return f"http://127.0.0.1:{port}"
+            time.sleep(0.02)
         raise AssertionError(Path(log.name).read_text())
 
     def nginx(self, *directives: str) -> str:
@@ -79,6 +87,17 @@ class Servers:
             with suppress(ProcessLookupError):  # one was killed by its test
                 os.killpg(process.pid, signal.SIGKILL)  # Apache's workers outlive it
             process.wait()
+
+
+def _answers(port: int, path: str | None) -> bool:
+    try:
+        if path is None:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:  # refused, or an answer of 4xx or 5xx
+        return False
 
 
 def free_port() -> int:

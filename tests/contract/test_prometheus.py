@@ -47,7 +47,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     port = free_port()
     options = (f"config.file={work}/prometheus.yml", f"storage.tsdb.path={work}/data")
     command = [str(program), f"--web.listen-address=127.0.0.1:{port}", *(f"--{option}" for option in options)]
-    yield servers, servers.start(command, port)
+    yield servers, servers.start(command, port, ready="/-/ready")
     servers.stop()
 
 
