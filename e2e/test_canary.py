@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Any
 
 import pytest
@@ -100,16 +101,20 @@ class TritonPythonModel:
 """
 
 
-def canary(version: int, name: str, *, steps: list[Json] | None = None, **more: Any) -> Json:
+def routing(**more: Any) -> Json:
+    """How requests arrive through the Gateway."""
+    parents = [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}]
+    return {"gateway": {"parentRefs": parents, "hostnames": [HOST]} | more}
+
+
+def canary(version: int, name: str, *, steps: list[Json] | None = None, grpc: str = "SameRoute", **more: Any) -> Json:
     """A service behind the Gateway whose new versions are rolled out as canaries."""
     analysis = more.pop("analysis", ANALYSIS)
     return service(
         "adder",
         uri=f"configmap://{name}",
         version=version,
-        routing={
-            "gateway": {"parentRefs": [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}], "hostnames": [HOST]}
-        },
+        routing=routing(grpc=grpc),
         rollout={"strategy": "Canary", "steps": steps or STEPS, "analysis": analysis} | more,
     )
 
@@ -221,9 +226,16 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
-    namespace.apply(canary(1, "one", steps=MANUAL))
+    apart = partial(canary, grpc="GRPCRoute")  # Envoy Gateway takes both routes on one host name
+    # Another service on the same host name, below a path of its own.
+    below = service("other", uri="configmap://three", version=3, routing=routing(pathPrefix="/team/other"))
+    namespace.apply(apart(1, "one", steps=MANUAL), below)
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
     namespace.wait("adder", "TrafficVerified")
+    namespace.wait("other", "TrafficVerified")
+    assert asked(cluster, path="/team/other") == {(200, "other")}
+    assert asked(cluster) == {(200, first)}
+    namespace.kubectl("delete", "tisvc/other")
 
     # What is attached to the route holds for the service, whichever revision serves.
     namespace.apply(*KEYS)
@@ -234,7 +246,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
 
     # No requests: nothing is known, so nothing is promoted and nothing rolled back.
     silent = {"intervalSeconds": 5, "maxDurationSeconds": 60, "errors": ERRORS}
-    namespace.apply(canary(2, "two", steps=[{"setWeight": 10}], analysis=silent))
+    namespace.apply(apart(2, "two", steps=[{"setWeight": 10}], analysis=silent))
     namespace.wait("adder", "CanaryPaused")
     paused = status(namespace)
     assert condition({"status": paused}, "CanaryPaused")["reason"] == "Inconclusive"
@@ -247,14 +259,15 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
 
     diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
     with diary.phase("step by step"):
-        namespace.apply(canary(2, "two", steps=MANUAL))
+        namespace.apply(apart(2, "two", steps=MANUAL))
         namespace.act("adder", "retry", f"{second}/2")
         namespace.until(lambda: weight(namespace) == 10)
         namespace.wait("adder", "CanaryPaused")
         # A person's edit of the weights is put back.
         patch = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
-        namespace.kubectl("patch", "httproute/adder", "--type=json", f"--patch={json.dumps(patch)}")
-        namespace.until(lambda: weights(namespace) == {first: 90, second: 10})
+        for kind in ("httproute", "grpcroute"):
+            namespace.kubectl("patch", f"{kind}/adder", "--type=json", f"--patch={json.dumps(patch)}")
+        namespace.until(lambda: weights(namespace) == weights(namespace, "grpcroute") == {first: 90, second: 10})
         # While nobody takes weights over, what is there serves on.
         scale(cluster, f"deployment/{CONTROL}", gateway.SYSTEM, 0)
         namespace.act("adder", "promote", f"{second}/3")
@@ -273,7 +286,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         scale(cluster, f"deployment/{prometheus.NAME}", prometheus.NAMESPACE, 1)
         settled(namespace, 2)
     with diary.phase("all at once, and back"):
-        namespace.apply(canary(3, "three", steps=MANUAL))
+        namespace.apply(apart(3, "three", steps=MANUAL))
         namespace.until(lambda: weight(namespace) == 10)
         third = status(namespace)["canary"]["name"]
         namespace.act("adder", "promote-full", f"{third}/5")
@@ -287,9 +300,9 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     assert not found.failures, diary.explain(found, list(RATES))
 
 
-def weights(namespace: Namespace) -> dict[str, int]:
-    """The weights in the route of gRPC."""
-    backends = namespace.get("httproute", "adder")["spec"]["rules"][0]["backendRefs"]
+def weights(namespace: Namespace, kind: str = "httproute") -> dict[str, int]:
+    """The weights in a route."""
+    backends = namespace.get(kind, "adder")["spec"]["rules"][0]["backendRefs"]
     return {backend["name"]: backend["weight"] for backend in backends}
 
 
@@ -301,7 +314,7 @@ def scale(cluster: provider.Cluster, deployment: str, namespace: str, replicas: 
 
 
 def asked(
-    cluster: provider.Cluster, headers: dict[str, str] | None = None, *, times: int = 1
+    cluster: provider.Cluster, headers: dict[str, str] | None = None, *, path: str = "", times: int = 1
 ) -> set[tuple[int, str | None]]:
     """The statuses of inferences through the Gateway, and the revisions that answered."""
     tensor = {"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [1]}
@@ -310,7 +323,7 @@ def asked(
     found: set[tuple[int, str | None]] = set()
     with forwarded(*target, 80, namespace=gateway.SYSTEM) as ports:
         (port,) = ports.values()
-        url = f"http://127.0.0.1:{port}/v2/models/adder/infer"
+        url = f"http://127.0.0.1:{port}{path}/v2/models/adder/infer"
         request = urllib.request.Request(url, data=body, headers={"Host": HOST} | (headers or {}))
         for _ in range(times):
             try:

@@ -56,18 +56,22 @@ def test_a_name_that_is_taken_is_left_to_who_has_it(namespace: Namespace) -> Non
     assert _children(namespace, "adder") == {}
 
 
-def test_a_route_is_left_to_who_has_its_name_made_when_it_is_free_and_removed_at_last(namespace: Namespace) -> None:
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_a_route_is_left_to_who_has_its_name_made_when_it_is_free_and_removed_at_last(
+    namespace: Namespace, kind: str
+) -> None:
     gateways = {"parentRefs": [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}], "hostnames": ["a.example.com"]}
     metadata = {"name": "adder"}
-    taken = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": {}}
-    namespace.apply(taken, model("model"), service("adder", **IDLE, routing={"gateway": gateways}))
+    taken = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": {}}
+    routing = {"gateway": gateways | {"grpc": "GRPCRoute"}}
+    namespace.apply(taken, model("model"), service("adder", **IDLE, routing=routing))
     namespace.wait("adder", "Stalled")
     assert condition(namespace.get("tisvc", "adder"))["reason"] == "NameConflict"
-    namespace.kubectl("delete", "httproute/adder")
-    namespace.until(lambda: bool(namespace.listed("httproutes")), seconds=60)
+    namespace.kubectl("delete", f"{kind}/adder")
+    namespace.until(lambda: namespace.listed("httproutes") and namespace.listed("grpcroutes"), seconds=60)
     namespace.wait("adder", "Ready")
     namespace.apply(service("adder", **IDLE))
-    namespace.until(lambda: not namespace.listed("httproutes"))
+    namespace.until(lambda: not namespace.listed("httproutes") and not namespace.listed("grpcroutes"))
 
 
 def test_former_revisions_are_kept_but_not_for_ever(namespace: Namespace) -> None:

@@ -100,6 +100,9 @@ FULL: Json = {
             "parentRefs": [{"name": "inference", "namespace": "gateways", "sectionName": "http", "port": 80}],
             "hostnames": ["models.example.com", "*.example.org"],
             "headers": [{"name": "x-model", "value": "resnet50"}],
+            "pathPrefix": "/team-a",
+            "grpc": "GRPCRoute",
+            "grpcHostnames": ["grpc.models.example.com"],
             "timeoutSeconds": 600,
         }
     },

@@ -491,6 +491,36 @@ SAMPLES = [
         ],
     ),
     Sample(
+        "routing.gateway.grpcHostnames",
+        "these are host names of a GRPCRoute",
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "grpcHostnames": ["grpc.example.com"], **of}}}
+            for of in ({}, {"grpc": "SameRoute"})
+        ],
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "grpc": "GRPCRoute", **of}}}
+            for of in ({}, {"grpcHostnames": ["grpc.example.com"]})
+        ],
+    ),
+    Sample(
+        "routing.gateway.grpcHostnames[0]",
+        "must be a host name such as",
+        [{"routing": {"gateway": {"parentRefs": [{"name": "g"}], "grpc": "GRPCRoute", "grpcHostnames": ["a:80"]}}}],
+        [{"routing": {"gateway": {"parentRefs": [{"name": "g"}], "grpc": "GRPCRoute", "grpcHostnames": ["*.a"]}}}],
+    ),
+    Sample(
+        "routing.gateway.pathPrefix",
+        "must be a path such as",
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "pathPrefix": path}}}
+            for path in ("team", "/team/", "//team", "/a/../b", "/a%2fb", "/a b", "/a?b")
+        ],
+        [
+            {"routing": {"gateway": {"parentRefs": [{"name": "g"}], "pathPrefix": path}}}
+            for path in ("/team-a", "/models/team_a", "/v1.2/~me")
+        ],
+    ),
+    Sample(
         "routing.gateway.headers[0].name",
         "must be the name of an HTTP header",
         [

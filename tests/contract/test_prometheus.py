@@ -1,7 +1,7 @@
 """A real Prometheus on loopback that scrapes what a real Envoy has told, asked as the operator asks it.
 
 `metrics/envoy.txt` is from the proxy of an Envoy Gateway with a route of two rules and two backends, one of them slow;
-the two lines of failed requests are from its look at another version, the last one is of another service's route.
+the two lines of failed requests are from its look at another version, the last ones are of other services' routes.
 """
 
 import os
@@ -15,6 +15,7 @@ import pytest
 from cluster import debian
 from cluster.cache import cache_from_environment
 from cluster.prometheus import PACKAGE
+from triton_operator.api.names import GRPC_ROUTE, HTTP_ROUTE, Kind
 from triton_operator.api.settings import Prometheus as Settings
 from triton_operator.edges import envoy
 from triton_operator.edges.prometheus import Prometheus, Unmeasured
@@ -51,10 +52,20 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     servers.stop()
 
 
-async def reading(settings: Settings, *, slow: int | None = 40, route: str = "adder") -> envoy.Reading:
+SAME_ROUTE = {"grpc": (HTTP_ROUTE, 0), "http": (HTTP_ROUTE, 1)}
+
+
+async def reading(
+    settings: Settings,
+    *,
+    slow: int | None = 40,
+    route: str = "adder",
+    counted: dict[str, tuple[Kind, int]] = SAME_ROUTE,
+) -> envoy.Reading:
     source = Prometheus(settings)
+    rules = envoy.rules("default", route, counted)
     try:
-        return envoy.read(await source.series(envoy.query("default", route, timed=slow is not None)), slow=slow)
+        return envoy.read(await source.series(envoy.query(rules, timed=slow is not None)), rules, slow=slow)
     finally:
         source.close()
 
@@ -95,6 +106,17 @@ async def test_a_route_whose_name_begins_alike_is_another_one(prometheus: tuple[
     assert [counted.requests for counted in other.counted] == [1000, 0]
     assert not (await reading(Settings(url=prometheus[1]), route="add")).counted
     assert other.grpc_unseen  # nobody has told of its gRPC calls how they ended
+
+
+async def test_calls_of_a_route_of_their_own_are_counted_and_no_other_rule_is(
+    prometheus: tuple[Servers, str],
+) -> None:
+    routes = {"http": (HTTP_ROUTE, 0), "grpc": (GRPC_ROUTE, 0)}
+    found = await first(prometheus[1], route="apart", slow=None, counted=routes)
+    assert [(of.backend, of.requests, of.failed) for of in found.counted] == [(0, 0, 0), (1, 5120 + 1347, 0)]
+    assert not found.grpc_unseen
+    http = await first(prometheus[1], route="apart", slow=None, counted={"http": (HTTP_ROUTE, 0)})
+    assert [of.requests for of in http.counted] == [0, 5120]
 
 
 async def test_a_token_a_tenant_and_a_private_authority(prometheus: tuple[Servers, str], tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from triton_operator.api import names
 from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, route_of, routed_to
+from triton_operator.controller.world import (
+    is_ready,
+    is_unsettled,
+    ready_endpoints,
+    rejections,
+    route_of,
+    routed_to,
+    routes_of,
+)
 from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
@@ -23,9 +31,11 @@ from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
-from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, Value, World
+from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, Route, Value, World
+from triton_operator.edges.envoy import CONTROLLER
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
+from triton_operator.resources.route import has_filters, kinds
 from triton_operator.resources.sources import ORDER
 
 Json = dict[str, Any]
@@ -51,9 +61,11 @@ def spec_of(
 ) -> InferenceServiceSpec:
     """A spec that asks for one version of a model; on GPUs if its rollout counts them.
 
-    A canary goes by a Gateway, unless its rollout says `gateway: False`, which is not a part of the rollout.
+    A canary goes by a Gateway, unless its rollout says `gateway: False`; with `grpc: GRPCRoute` by two routes. Neither
+    is a part of the rollout.
     """
     rollout = dict(rollout or {})
+    grpc = rollout.pop("grpc", "SameRoute")
     by_gateway = rollout.pop("gateway", rollout.get("strategy") == "Canary")
     return InferenceServiceSpec.model_validate(
         {
@@ -61,7 +73,7 @@ def spec_of(
             "gpu": {"count": int("maxSurgeGPUs" in rollout)},
             "replicas": replicas,
             "rollout": rollout,
-            "routing": {"gateway": {"parentRefs": [{"name": "inference"}]}} if by_gateway else {},
+            "routing": {"gateway": {"parentRefs": [{"name": "inference"}], "grpc": grpc}} if by_gateway else {},
             "suspend": suspend,
         }
     )
@@ -135,14 +147,18 @@ class Cluster:
     """Whether the operator does not reach pods."""
     mute: bool = False
     """Whether pods can be reached and do not tell what they are asked."""
-    route: Json | None = None
-    """The HTTPRoute, as the API server has it."""
+    routes: dict[names.Kind, Json] = field(default_factory=dict)
+    """The HTTPRoute and the GRPCRoute, as the API server has them."""
     weights: dict[str, int] = field(default_factory=dict)
-    """The weights that the Gateway has taken over."""
+    """The weights that the Gateway has taken over, the greater one where its routes differ."""
     gateway_api: bool = True
-    """Whether the API server serves HTTPRoutes."""
+    """Whether the API server serves routes."""
     gateway: bool = True
     """Whether the Gateway takes over what is written."""
+    controller: str = "gateway.envoyproxy.io/gatewayclass-controller"
+    """Whose Gateway it is."""
+    refusal: Json | None = None
+    """What the Gateway says against a route whose backends have filters: type and reason of a condition."""
     load: int = 200
     """Requests through the Gateway in a tick."""
     blind: bool = False
@@ -191,6 +207,8 @@ class Cluster:
     _due: float | None = START
     _seen: str = ""
     _backends: dict[str, float] = field(default_factory=dict)
+    _noticed: dict[names.Kind, int] = field(default_factory=dict)
+    _taken: dict[names.Kind, Route] = field(default_factory=dict)
     _wanted: list[tuple[float, int]] = field(default_factory=list)
     _keeps: list[tuple[float, int]] = field(default_factory=list)
     _digest: dict[str, str] = field(default_factory=dict)
@@ -223,6 +241,11 @@ class Cluster:
         self._due = self.now
 
     # What is so.
+
+    @property
+    def route(self) -> Json | None:
+        """The HTTPRoute, as the API server has it."""
+        return self.routes.get(names.HTTP_ROUTE)
 
     @property
     def desired(self) -> int:
@@ -326,9 +349,13 @@ class Cluster:
                 names.SERVICE: frozenset(self.services),
                 names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
             }
-            | ({names.HTTP_ROUTE: frozenset([SERVICE] if self.route else [])} if self.gateway_api else {}),
+            | {
+                kind: frozenset([SERVICE] if kind in self.routes else [])
+                for kind in names.ROUTE_KINDS
+                if self.gateway_api
+            },
             rival=self.rival,
-            route=route_of(self.route) if self.route else None,
+            route=routes_of(self.routes.values(), expected=len(kinds(self.spec.routing.gateway))),
             pods=pods,
             endpoints=endpoints,
             backed=None if endpoints is None else dict(Counter(pod.revision for pod in self.backed)),
@@ -460,7 +487,10 @@ class Cluster:
             pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
             for pod in found
         }
-        return Measured(samples, edge=50.0, shared=not self.by_pods, values=self.values)
+        if self.by_pods or not self.controller.startswith(CONTROLLER):
+            return Measured(samples, values=self.values)
+        source = " ".join(kind.kind for kind in self.routes)
+        return Measured(samples, edge=50.0, shared=True, source=source, values=self.values)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]
@@ -479,11 +509,11 @@ class Cluster:
             self._digest[name] = body["data"]["resolved"]["models"][0]["digest"]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.add(name)
-        elif kind == names.HTTP_ROUTE:
-            before = self.route or {"metadata": {"generation": 0}}
+        elif kind in names.ROUTE_KINDS:
+            before = self.routes.get(kind, {"metadata": {"generation": 0}})
             generation = before["metadata"]["generation"] + (before.get("spec") != body["spec"])
             metadata = body["metadata"] | {"generation": generation}
-            self.route = body | {"metadata": metadata, "status": before.get("status", {})}
+            self.routes[kind] = body | {"metadata": metadata, "status": before.get("status", {})}
         self.bodies[kind.kind, name] = body
 
     def _delete(self, kind: names.Kind, name: str) -> None:
@@ -497,25 +527,36 @@ class Cluster:
             del self.revisions[name]
         elif kind == names.POD_DISRUPTION_BUDGET:
             self.budgets.remove(name)
-        elif kind == names.HTTP_ROUTE:
-            self.route, self.weights = None, {}
+        elif kind in names.ROUTE_KINDS:
+            del self.routes[kind]
+            self._taken.pop(kind, None)
 
     def _gateway(self) -> None:
-        """Take over the route as it was written, and send requests by its weights."""
-        if self.route and self.gateway:
-            generation = self.route["metadata"]["generation"]
+        """Take over the routes as they were written, a GRPCRoute a tick later, and send requests by their weights."""
+        for kind, body in self.routes.items() if self.gateway else ():
+            generation = body["metadata"]["generation"]
+            seen, self._noticed[kind] = self._noticed.get(kind), generation
+            if kind == names.GRPC_ROUTE and seen != generation:
+                continue
             said = [
                 {"type": t, "status": "True", "observedGeneration": generation} for t in ("Accepted", "ResolvedRefs")
             ]
-            self.route["status"] = {"parents": [{"conditions": said}]}
-            route = route_of(self.route)
-            self.weights = dict(route.weights)
+            if self.refusal and has_filters(body):
+                said = [{**of, **self.refusal} if of["type"] == self.refusal["type"] else of for of in said]
+            body["status"] = {"parents": [{"controllerName": self.controller, "conditions": said}]}
+            if route_of(body).accepted:
+                self._taken[kind] = route_of(body)
+        if not self.by_pods:
             before, self._backends = self._backends, {}
-            for name in route.backends:
-                self._backends[name] = before.get(name, self.now)
+            self.weights = {}
+            for route in self._taken.values():
+                for name in route.backends:
+                    self._backends[name] = before.get(name, self.now)
+                for name, weight in route.weights.items():
+                    self.weights[name] = max(weight, self.weights.get(name, 0))
             if self.sticky:
                 self.weights = dict.fromkeys(self.weights, 0) | {self.sticky: 100}
-        if self.by_pods:
+        else:
             in_service = Counter(pod.revision for pod in self.serving())
             self.weights = {name: 100 * pods // in_service.total() for name, pods in in_service.items()}
         for revision, weight in self.weights.items():
@@ -548,8 +589,9 @@ class Cluster:
             carries = ready if 0 < had < weight else self.deployments[revision].wanted
             if before and weight * wanted > 100 * carries + 2 * wanted:
                 raise Violation(f"{self}: {weight} % of the requests go to {carries} of {wanted} pods of {revision}")
-        direct = route_of(self.route).direct if self.route and self.gateway else None
-        if direct and direct.headers and not self.deployments[direct.revision].wanted:
+        for direct in [route_of(body).direct for body in self.routes.values() if self.gateway]:
+            if direct is None or not direct.headers or self.deployments[direct.revision].wanted:
+                continue
             raise Violation(f"{self}: requests with {direct.headers} go to {direct.revision}, which has no pods")
 
     def _resolve(self, pod: Json) -> None:
@@ -728,7 +770,8 @@ class Cluster:
         deployments = sorted((name, d.wanted, d.pods, d.ready) for name, d in self.deployments.items())
         listed = sorted(self.services), sorted(self.revisions), sorted(self.budgets)
         return json.dumps(
-            [self.generation, self.actions, self.status, self.record, deployments, self.selector, listed, self.route]
+            [self.generation, self.actions, self.status, self.record, deployments, self.selector, listed]
+            + [body for _, body in sorted(self.routes.items(), key=str)]
         )
 
     def _pod(self, pod: Pod) -> Json:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from triton_operator.api import names
+from triton_operator.api.routing import ParentRef, Routing
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.record import decode
@@ -435,6 +437,121 @@ def test_a_version_that_is_named_goes_to_its_revision() -> None:
         for rule in cluster.route["spec"]["rules"][2:]
     }
     assert pinned == {"/v2/models/resnet50/versions/1": stable, "/v2/models/resnet50/versions/2": cluster.target}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"type": "Accepted", "status": "False", "reason": "UnsupportedValue"},
+        {"type": "ResolvedRefs", "status": "False", "reason": "InvalidKind", "message": "Filters of backends: no"},
+    ],
+)
+def test_where_a_gateway_takes_no_filters_of_backends_answers_do_not_name_their_revision(refusal: Json) -> None:
+    cluster = begun(replicas=2, refusal=refusal, controller="example.com/gateway")
+    for _ in range(200):
+        cluster.tick()
+        assert sum(cluster.weights.values()) in (0, 100, 1_000_001)
+    assert cluster.status["stable"]["version"] == 2
+    assert cluster.condition("Ready")["status"] == "True"
+    assert "answers do not tell their revision" in cluster.condition("TrafficVerified")["message"]
+    assert cluster.route
+    backends = [of for rule in cluster.route["spec"]["rules"] for of in rule["backendRefs"]]
+    assert not any("filters" in of for of in backends)
+    assert cluster.spec.routing.gateway
+    gateway = cluster.spec.routing.gateway.model_copy(update={"parent_refs": [ParentRef(name="another")]})
+    cluster.refusal = None
+    cluster.change(cluster.spec.model_copy(update={"routing": Routing(gateway=gateway)}))
+    cluster.run(10)
+    assert all("filters" in of for rule in cluster.route["spec"]["rules"] for of in rule["backendRefs"])
+    assert cluster.condition("TrafficVerified")["message"] == "every Gateway has taken over the weights"
+
+
+def test_a_refusal_that_is_not_for_filters_is_told_in_the_gateways_words() -> None:
+    cluster = Cluster(spec_of(1, rollout=canary()))
+    cluster.refusal = {
+        "type": "ResolvedRefs",
+        "status": "False",
+        "reason": "RefNotPermitted",
+        "message": "no ReferenceGrant",
+    }
+    cluster.run(30)
+    told = cluster.condition("TrafficVerified")
+    assert (told["status"], told["reason"]) == ("False", "RouteNotAccepted")
+    assert told["message"] == "a Gateway says of the HTTPRoute vision: RefNotPermitted: no ReferenceGrant"
+    assert cluster.route
+    assert all("filters" in of for rule in cluster.route["spec"]["rules"] for of in rule["backendRefs"])
+
+
+def test_where_a_gateways_proxies_are_not_read_triton_counts_and_slow_requests_are_refused() -> None:
+    cluster = begun(errors={2: 0.25}, controller="example.com/gateway")
+    cluster.run(60, until=lambda c: c.status.get("rejected"))
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+    slow = canary(analysis={"slowRequests": {"thresholdMilliseconds": 40}})
+    change(cluster, spec_of(3, rollout=slow))
+    cluster.run(10)
+    told = cluster.condition("Accepted")
+    assert told["reason"] == "SlowRequestsUnjudged"
+    assert "a Gateway here is of example.com/gateway: remove slowRequests" in told["message"]
+
+
+def with_grpc(spec: InferenceServiceSpec, grpc: str) -> InferenceServiceSpec:
+    assert spec.routing.gateway
+    gateway = spec.routing.gateway.model_copy(update={"grpc": grpc})
+    return spec.model_copy(update={"routing": spec.routing.model_copy(update={"gateway": gateway})})
+
+
+def shares(cluster: Cluster) -> list[dict[str, int]]:
+    """The weights in the HTTPRoute and the GRPCRoute, as far as they are there."""
+    return [
+        {of["name"]: of["weight"] for of in body["spec"]["rules"][0]["backendRefs"]} for body in cluster.routes.values()
+    ]
+
+
+def test_both_routes_have_the_same_weights_and_a_step_waits_until_both_are_taken_over() -> None:
+    cluster = begun(replicas=2, rollout=canary() | {"grpc": "GRPCRoute"})
+    seen, late = [0], 0
+    for _ in range(200):
+        taken = {
+            of["status"]["parents"][0]["conditions"][0]["observedGeneration"] == of["metadata"]["generation"]
+            for of in cluster.routes.values()
+        }
+        late += taken != {True}
+        cluster.tick()
+        if cluster.condition("TrafficVerified")["status"] == "True":
+            assert taken == {True}
+        http, grpc = shares(cluster)
+        assert http == grpc
+        weight = cluster.weights.get(cluster.target, 0)
+        seen += [weight] if weight != seen[-1] else []
+    assert late
+    assert seen[:3] == [0, 10, 50]
+    assert seen == sorted(seen)
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_a_route_for_calls_that_comes_and_goes_changes_no_weight_and_no_evidence() -> None:
+    rollout = canary(steps=[{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}])
+    cluster = begun(replicas=2, rollout=rollout)
+    cluster.run(60, until=lambda c: reason(c) == "CanaryPaused")
+    cluster.run(4)
+    counted = cluster.status["rollout"]["canary"]["requests"]
+    cluster.change(with_grpc(cluster.spec, "GRPCRoute"))
+    cluster.tick()
+    assert [sum(of.values()) for of in shares(cluster)] == [100, 100]
+    for pod in cluster.pods:  # counters of other rules are other sums
+        pod.requests += 10_000
+    for _ in range(20):
+        cluster.tick()
+        assert cluster.weights[cluster.target] == 10
+    later = cluster.status["rollout"]["canary"]["requests"]
+    assert counted < later <= counted + 21 * cluster.load
+    cluster.change(with_grpc(cluster.spec, "SameRoute"))
+    cluster.run(4)
+    assert list(cluster.routes) == [names.HTTP_ROUTE]
+    assert cluster.weights[cluster.target] == 10
+    act(cluster, "promote")
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
 
 
 def test_what_takes_the_gateway_no_time_takes_the_operator_no_write() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from triton_operator.api.routing import Gateway
-from triton_operator.core.claims import claims_of, first, wanted_claims
+from triton_operator.core.claims import Claims, claims_of, first, joined, wanted_claims
 from triton_operator.resources.children import Owner
-from triton_operator.resources.route import http_route
+from triton_operator.resources.route import routes
 
 Json = dict[str, Any]
 KEY, OTHER = ("b", "vision"), ("a", "vision")
@@ -18,7 +18,7 @@ EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 def route(since: str, gateway: Json = PLAIN, key: tuple[str, str] = OTHER) -> Json:
     """The HTTPRoute of a service as the API server has it."""
     owner = Owner(name=key[1], namespace=key[0], uid="u")
-    body = http_route(owner, Gateway.model_validate(gateway), model="m", backends=[(key[1], 100)])
+    (_, body), *_ = routes(owner, Gateway.model_validate(gateway), model="m", backends=[(key[1], 100)])
     return body | {"metadata": body["metadata"] | {"creationTimestamp": since}}
 
 
@@ -69,6 +69,46 @@ def test_a_route_that_changes_its_host_name_comes_after_those_that_have_it() -> 
 def test_what_meets(change: Json, meet: bool) -> None:
     assert (rival(PLAIN | change) is not None) is meet
     assert (rival(PLAIN, PLAIN | change) is not None) is meet
+
+
+PREFIX: Json = {"pathPrefix": "/team-a"}
+GRPC: Json = {"grpc": "GRPCRoute", "grpcHostnames": ["grpc.example.com"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "of_other", "meet"),
+    [
+        pytest.param(PREFIX, {}, False, id="paths below another one"),
+        pytest.param(PREFIX, PREFIX, True, id="the same prefix"),
+        pytest.param(PREFIX, {"pathPrefix": "/team-a/b"}, False, id="a longer prefix, which comes before"),
+        pytest.param(PREFIX | GRPC, {"pathPrefix": "/team-b"} | GRPC, True, id="calls on one host name"),
+        pytest.param(PREFIX | GRPC, {"pathPrefix": "/team-b"}, False, id="calls of one of them"),
+        pytest.param(GRPC, {"hostnames": ["grpc.example.com"]}, True, id="calls on the host name of another"),
+        pytest.param(
+            PREFIX | {"headers": [{"name": "x-model", "value": "m"}]},
+            {"pathPrefix": "/team-b", "headers": [{"name": "X-Model", "value": "m"}]},
+            True,
+            id="calls with the same header",
+        ),
+        pytest.param(
+            PREFIX | {"headers": [{"name": "x-model", "value": "m"}]},
+            {"pathPrefix": "/team-b", "headers": [{"name": "x-model", "value": "n"}]},
+            False,
+            id="prefixes and headers of their own",
+        ),
+    ],
+)
+def test_prefixes_and_routes_for_calls(change: Json, of_other: Json, meet: bool) -> None:
+    def all_of(more: Json, key: tuple[str, str], since: str) -> Claims:
+        owner = Owner(name=key[1], namespace=key[0], uid="u")
+        found = routes(owner, Gateway.model_validate(PLAIN | more), model="m", backends=[(key[1], 100)])
+        created = {"creationTimestamp": since}
+        return joined(claims_of(body | {"metadata": body["metadata"] | created}) for _, body in found)
+
+    wanted = wanted_claims(Gateway.model_validate(PLAIN | change), KEY[0])
+    assert wanted.listeners == all_of(change, KEY, LATE).listeners
+    assert (first(KEY, wanted, None, [(OTHER, all_of(of_other, OTHER, EARLY))]) is not None) is meet
+    assert first(KEY, wanted, all_of(change, KEY, EARLY), [(OTHER, all_of(of_other, OTHER, LATE))]) is None
 
 
 def test_two_listeners_of_a_gateway_are_apart() -> None:

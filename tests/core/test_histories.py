@@ -71,6 +71,7 @@ ROLLOUTS: list[Json] = [
         "maxSurgeGPUs": 1,
         "steps": [{"setWeight": 10}, {"setWeight": 50}, {"pause": {"durationSeconds": 20}}],
     },
+    {"strategy": "Canary", "grpc": "GRPCRoute"},
     {"strategy": "Canary", "gateway": False},
     {"strategy": "Canary", "gateway": False, "maxSurgeGPUs": 3, "analysis": {"intervalSeconds": 5}},
 ]
@@ -124,8 +125,9 @@ def take(cluster: Cluster, step: Step) -> None:
 
 
 def rollout_of(spec: InferenceServiceSpec) -> Json:
-    by_pods = {"gateway": False} if spec.rollout.strategy == "Canary" and not spec.routing.gateway else {}
-    return spec.rollout.model_dump(by_alias=True, exclude_unset=True) | by_pods
+    gateway = spec.routing.gateway
+    way = {"grpc": gateway.grpc} if gateway else {"gateway": False} if spec.rollout.strategy == "Canary" else {}
+    return spec.rollout.model_dump(by_alias=True, exclude_unset=True) | way
 
 
 def assert_settled(cluster: Cluster) -> None:

@@ -48,6 +48,60 @@ async def test_a_service_behind_a_gateway_keeps_one_route_and_puts_it_right(serv
     await operator.until(has_gone)
 
 
+async def test_a_route_for_calls_is_made_put_right_and_taken_away(services, operator) -> None:
+    apart = {"gateway": ROUTING["gateway"] | {"grpc": "GRPCRoute", "grpcHostnames": ["grpc.example.com"]}}
+    await services.apply("a", routing=apart)
+
+    async def route() -> Any:
+        return await services.get("a", names.GRPC_ROUTE)
+
+    made = await operator.until(route)
+    assert made["spec"]["hostnames"] == ["grpc.example.com"]
+    assert await services.get("a", names.HTTP_ROUTE)
+    await services.patch(names.GRPC_ROUTE, "a", [{"op": "remove", "path": "/spec/hostnames"}])
+
+    async def is_right() -> bool:
+        found = await route()
+        return bool(found and found["spec"].get("hostnames") == ["grpc.example.com"])
+
+    await operator.until(is_right)
+    await operator.settles()
+    await services.apply("b", routing={"gateway": apart["gateway"] | {"hostnames": ["b.example.com"]}})
+
+    async def is_refused() -> bool:
+        return (await services.condition("b", "Accepted")).get("reason") == "Conflict"
+
+    await operator.until(is_refused)  # calls on one host name
+    await services.apply("a", routing=ROUTING)
+
+    async def has_gone() -> bool:
+        found = await services.get("a", names.HTTP_ROUTE)
+        paths = [match["path"]["value"] for rule in found["spec"]["rules"] for match in rule["matches"]]
+        return await route() is None and "/inference.GRPCInferenceService" in paths
+
+    await operator.until(has_gone)
+
+    async def is_taken() -> bool:
+        return await services.get("b", names.GRPC_ROUTE) is not None
+
+    await operator.until(is_taken)
+
+
+async def test_paths_below_a_prefix_are_taken_by_the_api_server(services, operator) -> None:
+    header = [{"name": "x-model", "value": "a"}]
+    steps = [{"setHeaderRoute": {"headers": [{"name": "x-tester", "value": "yes"}]}}, {"setWeight": 10}]
+    gateway = ROUTING["gateway"] | {"pathPrefix": "/team-a", "headers": header}
+    await services.apply("a", routing={"gateway": gateway}, rollout={"strategy": "Canary", "steps": steps})
+
+    async def paths() -> set[str]:
+        found = await services.get("a", names.HTTP_ROUTE)
+        return (
+            {match["path"]["value"] for rule in found["spec"]["rules"] for match in rule["matches"]} if found else set()
+        )
+
+    assert {"/team-a/v2", "/team-a/v2/health", "/inference.GRPCInferenceService"} < await operator.until(paths)
+
+
 async def test_a_route_of_somebody_else_is_not_touched(services, operator) -> None:
     foreign = {
         "apiVersion": names.HTTP_ROUTE.api_version,

@@ -24,7 +24,7 @@
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
+  resources: [grpcroutes, httproutes]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [events]

@@ -64,6 +64,7 @@ DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
+GRPC_ROUTE = Kind("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
 EVENT = Kind("events.k8s.io", "v1", "Event", "events")
 POD_EVENT = Kind("", "v1", "Event", "events")  # what the kubelet writes about pods
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
@@ -71,4 +72,5 @@ POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisrupti
 # What the operator writes, in the order a listing shows them; each carries LABEL_MANAGED_BY.
 CHILD_KINDS = (CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, POD_DISRUPTION_BUDGET)
 # The same, where the cluster serves them.
-OPTIONAL_KINDS = (HTTP_ROUTE,)
+ROUTE_KINDS = (HTTP_ROUTE, GRPC_ROUTE)
+OPTIONAL_KINDS = ROUTE_KINDS

@@ -3,12 +3,12 @@
 Not for: how a new revision gets its share of them; that is `api.rollout`.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from triton_operator.api.fields import ApiModel, DnsLabel, DnsName
-from triton_operator.api.schema import ATOMIC, keyed_by, plain
+from triton_operator.api.schema import ATOMIC, cel, keyed_by, plain, rules
 
 Hostname = Annotated[
     str,
@@ -17,6 +17,17 @@ Hostname = Annotated[
         max_length=253,
         pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
         json_schema_extra=plain("must be a host name such as models.example.com or *.example.com, without a port"),
+    ),
+]
+
+
+PathPrefix = Annotated[
+    str,
+    Field(
+        min_length=2,
+        max_length=256,
+        pattern=r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
+        json_schema_extra=plain("must be a path such as /team-a or /models/team-a, without a slash at its end"),
     ),
 ]
 
@@ -54,10 +65,20 @@ class HeaderMatch(ApiModel):
 class Gateway(ApiModel):
     """Gateways of the Gateway API, through which requests from outside the cluster arrive."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.grpc == 'GRPCRoute' || !has(self.grpcHostnames)",
+                "these are host names of a GRPCRoute: set grpc: GRPCRoute, or remove grpcHostnames",
+                field_path=".grpcHostnames",
+            ),
+        )
+    )
+
     parent_refs: list[ParentRef] = Field(
         min_length=1,
         max_length=8,
-        description="The Gateways, or listeners of them, that the service's HTTPRoute attaches to.",
+        description="The Gateways, or listeners of them, that the service's routes attach to.",
         json_schema_extra=ATOMIC,
     )
     hostnames: list[Hostname] | None = Field(
@@ -75,11 +96,34 @@ class Gateway(ApiModel):
         ),
         json_schema_extra=keyed_by("name"),
     )
+    path_prefix: PathPrefix | None = Field(
+        default=None,
+        description=(
+            "Path before /v2 in this service's HTTP requests, such as /team-a; Triton sees them without it. gRPC calls"
+            " have none: they reach the service by headers or a GRPCRoute."
+        ),
+    )
+    grpc: Literal["SameRoute", "GRPCRoute"] = Field(
+        default="SameRoute",
+        description=(
+            "SameRoute: the HTTPRoute serves gRPC too. GRPCRoute: one named like the service does; most Gateways want"
+            " it on host names of its own, or on a listener that allows no HTTPRoute."
+        ),
+    )
+    grpc_hostnames: list[Hostname] | None = Field(
+        default=None,
+        max_length=16,
+        description="Host names of the GRPCRoute. Left out: those above.",
+        json_schema_extra=ATOMIC,
+    )
     timeout_seconds: int | None = Field(
         default=None,
         ge=1,
         le=86_400,
-        description="How long a request may take. Left out: without a limit, as inference may be long.",
+        description=(
+            "How long a request may take. Left out: without a limit, as inference may be long. A GRPCRoute has none:"
+            " clients set deadlines."
+        ),
         json_schema_extra={"format": "int32"},
     )
 
@@ -90,7 +134,7 @@ class Routing(ApiModel):
     gateway: Gateway | None = Field(
         default=None,
         description=(
-            "Let a Gateway lead to the service, over HTTP and gRPC on the same host name: an HTTPRoute named like the"
-            " service is kept, whose weights the rollout moves. Left out: only the addresses inside the cluster."
+            "Let a Gateway lead to the service, over HTTP and gRPC: an HTTPRoute named like the service is kept, whose"
+            " weights the rollout moves. Left out: only the addresses inside the cluster."
         ),
     )

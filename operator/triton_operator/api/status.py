@@ -218,7 +218,7 @@ class InferenceServiceStatus(ApiModel):
     url: str | None = Field(default=None, max_length=512, description="Where the service answers over HTTP.")
     addresses: list[Address] | None = Field(
         default=None,
-        max_length=32,
+        max_length=40,
         json_schema_extra=keyed_by("name"),
         description=(
             "Where the service answers: http, grpc, headless for clients that balance by themselves, and Gateways."

@@ -126,7 +126,7 @@ def _essence(kind: Kind, slim: Object) -> Object:
     if kind == names.DEPLOYMENT:
         refused = [(c.get("status"), c.get("message")) for c in status.get("conditions") or () if c["type"] == _REFUSED]
         essence["status"] = [[status.get(name, 0) for name in _COUNTS], refused]
-    if kind == names.HTTP_ROUTE:
+    if kind in names.ROUTE_KINDS:
         essence["status"] = [
             [{name: value for name, value in c.items() if name != "lastTransitionTime"} for c in of["conditions"]]
             for of in status.get("parents") or ()

@@ -15,10 +15,11 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core import health, measurements
 from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
-from triton_operator.core.world import Measured, Value
+from triton_operator.core.world import Measured, Route, Value
 from triton_operator.edges import envoy
 from triton_operator.edges.prometheus import Prometheus, Unmeasured
 from triton_operator.edges.triton import serving_counts
+from triton_operator.resources.route import counted
 
 Json = dict[str, Any]
 
@@ -51,6 +52,7 @@ class Meter:
         *,
         now: float,
         spec: InferenceServiceSpec,
+        route: Route | None,
     ) -> Measured:
         """Read the counters of the two revisions of a trial, and a person's own metrics of it.
 
@@ -62,6 +64,7 @@ class Meter:
             pods: the pods of the service.
             now: seconds since the epoch.
             spec: what it says about judging, and whether a Gateway shares requests out.
+            route: how that Gateway does, or None.
 
         Returns:
             What could be read.
@@ -71,34 +74,32 @@ class Meter:
             queries = measurements.queries(namespace, service, record, analysis, pods)
             found = await asyncio.gather(*(_value(self._source, query) for query in queries.values()))
             values = dict(zip(queries, found, strict=True))
-        if self._source and spec.routing.gateway:
+        if self._source and spec.routing.gateway and not (route and route.uncounted):
             slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
-            measured = await self._at_gateway(self._source, namespace, service, record, slow)
+            rules = envoy.rules(namespace, service, counted(spec.routing.gateway))
+            measured = await self._at_gateway(self._source, rules, record, slow)
         else:
             concerned = {record.stable, record.trial.revision if record.trial else None}
             measured = await _at_triton({n: r for n, r in revisions.items() if n in concerned}, pods, now=now)
         return replace(measured, values=values)
 
     async def _at_gateway(
-        self, source: Prometheus, namespace: str, service: str, record: Record, slow: int | None
+        self, source: Prometheus, rules: Mapping[str, str], record: Record, slow: int | None
     ) -> Measured:
         try:
-            series = await source.series(envoy.query(namespace, service, timed=slow is not None))
-            reading = envoy.read(series, slow=slow)
+            series = await source.series(envoy.query(rules, timed=slow is not None))
+            reading = envoy.read(series, rules, slow=slow)
         except Unmeasured as error:
             return Measured(samples=None, trouble=str(error))
         samples = {
-            f"{counted.proxy}/{counted.backend}": Sample(
-                revision, counted.requests, counted.failed, counted.at, timed=counted.timed, slow=counted.slow
-            )
-            for counted in reading.counted
-            if (revision := record.slots[counted.backend] if counted.backend < len(record.slots) else "")
+            f"{of.proxy}/{of.backend}": Sample(revision, of.requests, of.failed, of.at, timed=of.timed, slow=of.slow)
+            for of in reading.counted
+            if (revision := record.slots[of.backend] if of.backend < len(record.slots) else "")
         }
         trouble = None
         if not reading.counted:
-            trouble = (
-                f"Prometheus has no counters of the route {namespace}/{service}: does it scrape the Gateway's proxies?"
-            )
+            named = " or ".join(sorted({rule.partition("/rule/")[0] for rule in rules.values()}))
+            trouble = f"Prometheus has no counters of {named}: does it scrape the Gateway's proxies?"
         elif slow is not None and reading.edge is None:
             trouble = f"the Gateway's proxies do not count which requests take longer than {slow} ms"
         elif reading.grpc_unseen:
@@ -106,7 +107,7 @@ class Meter:
                 "GrpcStatusUnseen: failed gRPC calls are not counted; set telemetry.metrics.enableGRPCStats in the"
                 " EnvoyProxy"
             )
-        return Measured(samples, trouble, reading.edge, shared=True)
+        return Measured(samples, trouble, reading.edge, shared=True, source=" ".join(rules.values()))
 
 
 async def _value(source: Prometheus, query: str) -> Value:

@@ -11,7 +11,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.controller.kept import Kept, number, version_of
 from triton_operator.controller.queue import Key
-from triton_operator.core.claims import Claim, Claims, claims_of
+from triton_operator.core.claims import Claim, Claims, claims_of, joined
 from triton_operator.edges.kubernetes import Object
 
 KINDS = (names.INFERENCE_SERVICE, *names.CHILD_KINDS)
@@ -32,8 +32,8 @@ class Store:
         self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in _KIND_OF.values()}
         self._served: tuple[Kind, ...] = ()
         self._children: dict[str, set[tuple[Kind, Key]]] = {}
-        self._claims: dict[Key, Claims] = {}
-        self._claimants: dict[Claim, set[Key]] = {}
+        self._claims: dict[Key, dict[Kind, Claims]] = {}
+        self._claimants: dict[Claim, set[tuple[Kind, Key]]] = {}
         # When an object went, so that a late older event does not bring it back. A complete list says the same of all
         # that it does not show, so the horizon of the list takes the place of older entries.
         self._gone: dict[Kind, dict[Key, int]] = {kind: {} for kind in _KIND_OF.values()}
@@ -75,8 +75,8 @@ class Store:
 
     def claimants(self, wanted: Claims) -> list[tuple[Key, Claims]]:
         """Return the routes of services that claim some of the same requests, with all that they claim."""
-        keys = {key for claim in wanted.listeners for key in self._claimants.get(claim, ())}
-        return [(key, self._claims[key]) for key in sorted(keys)]
+        keys = {key for claim in wanted.listeners for _, key in self._claimants.get(claim, ())}
+        return [(key, joined(self._claims[key].values())) for key in sorted(keys)]
 
     def observe(self, event_type: str | None, seen: Object) -> tuple[Key, ...]:
         """Take in a watch event.
@@ -158,10 +158,11 @@ class Store:
         elif now.owner is not None:  # else it is not a child of ours, whatever its labels say
             self._objects[kind][key] = now
             self._children.setdefault(now.owner[1], set()).add((kind, key))
-            if kind == names.HTTP_ROUTE:
-                self._claims[key] = claims_of(now.unpack())
-                for claim in self._claims[key].listeners:
-                    self._claimants.setdefault(claim, set()).add(key)
+            if kind in names.ROUTE_KINDS:
+                claimed = claims_of(now.unpack())
+                self._claims.setdefault(key, {})[kind] = claimed
+                for claim in claimed.listeners:
+                    self._claimants.setdefault(claim, set()).add((kind, key))
 
     def _forget(self, kind: Kind, key: Key, version: int | None, *last: Kept) -> tuple[Key, ...]:
         known = self._objects[kind].get(key)
@@ -174,9 +175,11 @@ class Store:
 
     def _unlink(self, kind: Kind, key: Key) -> None:
         known = self._objects[kind].pop(key, None)
-        if kind == names.HTTP_ROUTE and (claimed := self._claims.pop(key, None)):
+        if kind in names.ROUTE_KINDS and (claimed := self._claims.get(key, {}).pop(kind, None)):
+            if not self._claims[key]:
+                del self._claims[key]
             for claim in claimed.listeners:
-                self._claimants[claim].discard(key)
+                self._claimants[claim].discard((kind, key))
                 if not self._claimants[claim]:
                     del self._claimants[claim]
         owner = known.owner if known is not None else None

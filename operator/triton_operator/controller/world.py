@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from triton_operator.api import names
+from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.meter import Meter
@@ -25,9 +26,10 @@ from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import KEY, Record, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, Route, World
+from triton_operator.edges.envoy import CONTROLLER
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources.children import record_name
-from triton_operator.resources.route import direct_of
+from triton_operator.resources.route import direct_of, has_filters, kinds
 
 Json = dict[str, Any]
 
@@ -91,8 +93,9 @@ async def gather(
             selector = f"{names.LABEL_RESOLVES}={name}"
             resolvers = tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector))
     measured = None
+    route = _route(children, spec, name)
     if spec and record and is_due(spec.rollout.analysis, record.trial, now):
-        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, spec=spec)
+        measured = await meter.read(namespace, name, record, revisions, pods or (), now=now, spec=spec, route=route)
     return World(
         name=name,
         namespace=namespace,
@@ -109,7 +112,7 @@ async def gather(
         routed=_routed(children[names.SERVICE], name),
         listed={kind: frozenset(body["metadata"]["name"] for body in bodies) for kind, bodies in children.items()},
         rival=_rival(store, spec, (namespace, name)) if spec else None,
-        route=_route(children.get(names.HTTP_ROUTE, ()), name),
+        route=route,
         pods=pods,
         endpoints=endpoints,
         backed=backed,
@@ -237,15 +240,41 @@ def _rival(store: Store, spec: InferenceServiceSpec, key: tuple[str, str]) -> st
     return "/".join(found) if found else None
 
 
-def _route(routes: Iterable[Json], service: str) -> Route | None:
-    for body in routes:
-        if body["metadata"]["name"] == service:
-            return route_of(body)
-    return None
+def _route(children: Mapping[Kind, Iterable[Json]], spec: InferenceServiceSpec | None, service: str) -> Route | None:
+    bodies = [body for kind in names.ROUTE_KINDS for body in children.get(kind, ())]
+    found = [body for body in bodies if body["metadata"]["name"] == service]
+    return routes_of(found, expected=len(kinds(spec.routing.gateway)) if spec else 0)
+
+
+def routes_of(bodies: Iterable[Json], *, expected: int) -> Route | None:
+    """Read the routes of a service together: while they are not alike, the Gateways have yet to take over one of them.
+
+    Args:
+        bodies: the HTTPRoute and the GRPCRoute of a service, as far as they are there.
+        expected: how many there are to be.
+
+    Returns:
+        What they are; of each weight the lesser one. None where there is none.
+    """
+    routes = [route_of(body) for body in bodies]
+    if not routes:
+        return None
+    first, *others = routes
+    alike = all((of.weights, of.backends, of.direct) == (first.weights, first.backends, first.direct) for of in others)
+    return Route(
+        {name: min(of.weights.get(name, 0) for of in routes) for name in first.weights},
+        first.backends.intersection(*(of.backends for of in others)),
+        seen=any(of.seen for of in routes),
+        accepted=alike and len(routes) >= expected and all(of.accepted for of in routes),
+        trouble=next((of.trouble for of in routes if of.trouble), None),
+        direct=first.direct,
+        unfiltered=any(of.unfiltered for of in routes),
+        uncounted=next((of.uncounted for of in routes if of.uncounted), ""),
+    )
 
 
 def route_of(body: Json) -> Route:
-    """Read an HTTPRoute of ours: the weights of its first rule, and what Gateways say of it."""
+    """Read a route of ours: the weights of its first rule, and what Gateways say of it."""
     parts: Counter[str] = Counter()
     for backend in (body["spec"].get("rules") or [{}])[0].get("backendRefs") or ():
         parts[backend["name"]] += backend.get("weight", 1)
@@ -257,7 +286,12 @@ def route_of(body: Json) -> Route:
     current = [c for c in said if c.get("observedGeneration") == generation]
     against = [c for c in current if c["status"] != "True"]
     whole = len(parents) >= len(body["spec"].get("parentRefs") or ()) and len(current) == 2 * len(parents)
-    trouble = f"{against[0]['reason']}: {against[0].get('message', '')}"[:1024] if against else None
+    about = f"the {body['kind']} {body['metadata']['name']}"
+    trouble = None
+    if against:
+        trouble = f"a Gateway says of {about}: {against[0]['reason']}: {against[0].get('message', '')}"[:1024]
+    elif not said:
+        trouble = f"no Gateway has looked at {about} yet: do those of spec.routing.gateway exist?"
     return Route(
         weights,
         frozenset(+parts),
@@ -265,6 +299,21 @@ def route_of(body: Json) -> Route:
         accepted=bool(said) and whole and not against,
         trouble=trouble,
         direct=direct_of(body),
+        unfiltered=has_filters(body)
+        and any(_is_about_filters(c) for c in told if c.get("observedGeneration") == generation),
+        uncounted=next(
+            (name for of in parents if not (name := of.get("controllerName", "")).startswith(CONTROLLER)), ""
+        ),
+    )
+
+
+def _is_about_filters(condition: Json) -> bool:
+    """Say whether a Gateway does not take a route, or a part of it, for a filter or another value."""
+    bad = "True" if condition["type"] == "PartiallyInvalid" else "False"
+    reasons = ("UnsupportedValue", "IncompatibleFilters", "InvalidFilter")
+    about = condition.get("reason") in reasons or "filter" in condition.get("message", "").lower()
+    return (
+        about and condition["type"] in ("Accepted", "ResolvedRefs", "PartiallyInvalid") and condition["status"] == bad
     )
 
 

@@ -186,6 +186,8 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
     if measured.samples is None:
         return trial
     samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
+    if measured.source != trial.source:
+        trial = replace(trial, source=measured.source, samples={})
     evidence = dict(trial.evidence)
     if measured.shared:
         trial = replace(trial, shared=_shared(world, record, trial, samples))

@@ -16,6 +16,7 @@ from triton_operator.core.rollout import NOTHING
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp
+from triton_operator.resources.route import kinds
 
 Json = dict[str, Any]
 
@@ -47,12 +48,11 @@ def is_routed(s: Situation) -> bool:
 
 def unrouted(s: Situation) -> str:
     """Say why the Gateways do not send requests as they should, or not yet."""
-    route = s.world.route
+    route, spec = s.world.route, s.world.spec
     if route and route.trouble:
-        return f"a Gateway says of the HTTPRoute {s.world.name}: {route.trouble}"
-    if route and not route.seen:
-        return f"no Gateway has looked at the HTTPRoute {s.world.name} yet: do those of spec.routing.gateway exist?"
-    return f"the Gateways have yet to take over the HTTPRoute {s.world.name} as it is now"
+        return route.trouble
+    named = " and ".join(f"the {kind.kind} {s.world.name}" for kind in kinds(spec.routing.gateway if spec else None))
+    return f"the Gateways have yet to take over {named} as it is now"
 
 
 def trial_told(s: Situation) -> str:
@@ -136,7 +136,10 @@ def traffic_verified(s: Situation) -> Verdict | None:
         return "False", "RouteNotAccepted", unrouted(s)
     if s.record.trial and (words := analysis.misled(s.record.trial)):
         return "False", "ShareNotObserved", words
-    return "True", "RouteAccepted", "every Gateway has taken over the weights"
+    words = "every Gateway has taken over the weights"
+    if s.record.plain:
+        words += "; one takes no filters of backends, so that answers do not tell their revision by x-triton-revision"
+    return "True", "RouteAccepted", words
 
 
 def _by_pods_verified(s: Situation) -> Verdict | None:

@@ -1,7 +1,7 @@
-"""Which requests an HTTPRoute claims of a Gateway, and who was first where two claim the same.
+"""Which requests the routes of a service claim of a Gateway, and who was first where two claim the same.
 
-The Gateway API lets the older of two routes win and tells nobody. Services differ by host names or by headers; HTTP
-paths do by the model's name as well, gRPC calls do not.
+The Gateway API lets the older of two routes win and tells nobody. Services differ by host names, headers or a path
+prefix; HTTP paths do by the model's name as well, gRPC calls do not.
 Not for: routes that are not ours; those are for the Gateway to tell of.
 """
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from triton_operator.api.routing import Gateway
+from triton_operator.resources.children import Owner
+from triton_operator.resources.route import GRPC_SERVICES, MODELS, routes
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -17,26 +19,28 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All requests of one host name with some headers at a Gateway.
+    """All requests of one host name with some headers, below some path, at a Gateway.
 
     Attributes:
         gateway: namespace and name of the Gateway.
         hostname: a host name; "" for all.
         headers: names, in lower case, and values.
+        prefix: the path; "" for none, as with all gRPC calls.
     """
 
     gateway: Key
     hostname: str
     headers: frozenset[Key]
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What one route claims.
+    """What a route claims, or several together.
 
     Attributes:
         listeners: for each claim the listeners, by name and port; "" and 0 for all.
-        since: when the route was created, as Kubernetes writes it.
+        since: when the first of them was created, as Kubernetes writes it.
     """
 
     listeners: dict[Claim, frozenset[tuple[str, int]]]
@@ -44,22 +48,42 @@ class Claims:
 
 
 def claims_of(route: Json) -> Claims:
-    """Read what an HTTPRoute of ours claims.
+    """Read what a route of ours claims.
 
     Args:
-        route: the HTTPRoute.
+        route: the HTTPRoute or GRPCRoute.
     """
     spec, metadata = route["spec"], route["metadata"]
-    rules = spec.get("rules") or [{}]
-    matches = rules[0].get("matches") or [{}]
-    headers = [(header["name"], header["value"]) for header in matches[0].get("headers") or ()]
-    return _claims(
-        spec.get("parentRefs") or (),
-        spec.get("hostnames") or (),
-        headers,
-        namespace=metadata.get("namespace", ""),
-        since=metadata.get("creationTimestamp", ""),
-    )
+    namespace = metadata.get("namespace", "")
+    found: dict[Claim, frozenset[tuple[str, int]]] = {}
+    by_rule: list[list[Json]] = [rule.get("matches") or [{}] for rule in spec.get("rules") or [{}]]
+    claimed: dict[str, Json] = {}
+    for match in (match for matches in by_rule for match in matches):
+        if (prefix := _prefix(match)) is not None:
+            claimed.setdefault(prefix, match)  # the first rule's: later ones only narrow it
+    for ref in spec.get("parentRefs") or ():
+        listener = (ref.get("sectionName", ""), ref.get("port", 0))
+        for hostname in spec.get("hostnames") or ("",):
+            for prefix, match in claimed.items():
+                headers = frozenset((of["name"].lower(), of["value"]) for of in match.get("headers") or ())
+                claim = Claim((ref.get("namespace", namespace), ref["name"]), hostname, headers, prefix)
+                found[claim] = found.get(claim, frozenset()) | {listener}
+    return Claims(found, metadata.get("creationTimestamp", ""))
+
+
+def joined(claims: Iterable[Claims]) -> Claims:
+    """Put together what the routes of one service claim.
+
+    Args:
+        claims: at least one.
+    """
+    found: dict[Claim, frozenset[tuple[str, int]]] = {}
+    since = []
+    for one in claims:
+        since.append(one.since)
+        for claim, listeners in one.listeners.items():
+            found[claim] = found.get(claim, frozenset()) | listeners
+    return Claims(found, min(since))
 
 
 def wanted_claims(gateway: Gateway, namespace: str) -> Claims:
@@ -69,9 +93,8 @@ def wanted_claims(gateway: Gateway, namespace: str) -> Claims:
         gateway: its spec.routing.gateway.
         namespace: where the service is.
     """
-    refs = [ref.model_dump(by_alias=True, exclude_none=True) for ref in gateway.parent_refs]
-    headers = [(header.name, header.value) for header in gateway.headers or ()]
-    return _claims(refs, gateway.hostnames or (), headers, namespace=namespace)
+    owner = Owner("", namespace, "")
+    return joined(claims_of(body) for _, body in routes(owner, gateway, model="", backends=[]))
 
 
 def first(key: Key, wanted: Claims, own: Claims | None, others: Iterable[tuple[Key, Claims]]) -> Key | None:
@@ -93,17 +116,13 @@ def first(key: Key, wanted: Claims, own: Claims | None, others: Iterable[tuple[K
     return min(before, default=None)
 
 
-def _claims(
-    refs: Iterable[Json], hostnames: Iterable[str], headers: Iterable[Key], *, namespace: str, since: str = ""
-) -> Claims:
-    found: dict[Claim, frozenset[tuple[str, int]]] = {}
-    needed = frozenset((name.lower(), value) for name, value in headers)
-    for ref in refs:
-        listener = (ref.get("sectionName", ""), ref.get("port", 0))
-        for hostname in tuple(hostnames) or ("",):
-            claim = Claim((ref.get("namespace", namespace), ref["name"]), hostname, needed)
-            found[claim] = found.get(claim, frozenset()) | {listener}
-    return Claims(found, since)
+def _prefix(match: Json) -> str | None:
+    """Say what comes before the path of inference in requests; None for those that no other service could mean."""
+    path = match.get("path", {}).get("value", "")
+    before, found, model = path.partition(MODELS)
+    if found:
+        return before if "/" not in model else None
+    return "" if not path or path.startswith(f"/{GRPC_SERVICES[0]}") else None
 
 
 def _meet(one: dict[Claim, frozenset[tuple[str, int]]], other: dict[Claim, frozenset[tuple[str, int]]]) -> bool:

@@ -5,7 +5,7 @@ tool built on kstatus read them alike: Reconciling is in progress, Stalled is fa
 Not for: what to do about it; that is `core.rollout`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triton_operator.api.names import LABEL_REVISION, LABEL_SERVICE, PORT_GRPC, PORT_HTTP
@@ -282,12 +282,18 @@ def _addresses(world: World) -> Json:
         "headless": f"dns:///{headless_name(world.name)}.{world.namespace}.svc:{PORT_GRPC}",
     }
     gateway = world.spec.routing.gateway if world.spec else None
-    hosts = (gateway.hostnames or ["*"]) if gateway else []
-    outside = {f"gateway-{number}" if number else "gateway": f"//{name}" for number, name in enumerate(hosts)}
+    outside = _outside("gateway", gateway.hostnames, gateway.path_prefix or "") if gateway else {}
+    if gateway and gateway.grpc == "GRPCRoute":
+        outside |= _outside("gateway-grpc", gateway.grpc_hostnames or gateway.hostnames, "")
     split = outside if gateway else inside
     told = {"split": True} if traffic.is_canary(world) else {}
     listed = [{"name": name, "url": url} | (told if name in split else {}) for name, url in (inside | outside).items()]
     return {"url": inside["http"], "addresses": listed}
+
+
+def _outside(name: str, hosts: Sequence[str] | None, path: str) -> dict[str, str]:
+    named = enumerate(hosts or ["*"])
+    return {f"{name}-{number}" if number else name: f"//{host}{path}" for number, host in named}
 
 
 def phase(by_type: Mapping[str, Json]) -> str:

@@ -11,9 +11,9 @@ from triton_operator.api.names import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
-    HTTP_ROUTE,
     LABEL_SERVICE,
     POD_DISRUPTION_BUDGET,
+    ROUTE_KINDS,
     SERVICE,
     Kind,
 )
@@ -23,7 +23,7 @@ from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
 from triton_operator.core.canary_status import is_on_trial
 from triton_operator.core.conditions import dated, failing, is_whole, looking_up, status
-from triton_operator.core.goal import Goal, choose, rejected
+from triton_operator.core.goal import Goal, choose, missing_kinds, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
 from triton_operator.core.removal import removals
@@ -48,7 +48,7 @@ from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
-from triton_operator.resources.route import Pinned, http_route
+from triton_operator.resources.route import Pinned, kinds, routes
 
 Json = dict[str, Any]
 Children = tuple[tuple[Kind, Json], ...]
@@ -203,13 +203,21 @@ def _children(
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name not in world.fleets]
     found.append((SERVICE, children.headless_service(owner, record.serving)))
     found += [(SERVICE, children.revision_service(owner, revision.name)) for revision in running]
-    if (gateway := spec.routing.gateway) and HTTP_ROUTE in world.listed and not world.rival:
+    gateway = spec.routing.gateway
+    if gateway and not missing_kinds(world) and not world.rival:
         split = traffic.is_split(world)
         backends = traffic.backends(record.slots, weights) if split else [(world.name, 100)]
         pinned = _pinned(running, record.slots) if split else ()
         direct = canary.direct_of(world, record, desired=desired, surge=surge) if split else None
-        route = http_route(owner, gateway, model=target.model, backends=backends, pinned=pinned, direct=direct)
-        found.append((HTTP_ROUTE, route))
+        found += routes(
+            owner,
+            gateway,
+            model=target.model,
+            backends=backends,
+            pinned=pinned,
+            direct=direct,
+            told=not record.plain,
+        )
     found += [(DEPLOYMENT, body) for name, body in deployments.items() if name in world.fleets]
     for revision in running:
         if spec.pod_disruption_budget.enabled:
@@ -284,7 +292,7 @@ def _surplus(
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
         CONTROLLER_REVISION: history,
-        HTTP_ROUTE: {world.name} if spec.routing.gateway else set(),
+        **{kind: {world.name} if kind in kinds(spec.routing.gateway) else set() for kind in ROUTE_KINDS},
     }
     return tuple(
         (kind, name) for kind, names in kept.items() for name in sorted(world.listed.get(kind, frozenset()) - names)

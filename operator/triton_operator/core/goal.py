@@ -7,7 +7,7 @@ Not for: how to get there; that is `core.rollout`.
 
 from dataclasses import dataclass, replace
 
-from triton_operator.api.names import HTTP_ROUTE
+from triton_operator.api.names import Kind
 from triton_operator.api.rollout import Analysis
 from triton_operator.core import canary
 from triton_operator.core.actions import take
@@ -24,6 +24,7 @@ from triton_operator.core.steps import unreachable
 from triton_operator.core.times import timestamp
 from triton_operator.core.widened import unachievable
 from triton_operator.core.world import Announcement, World
+from triton_operator.resources.route import kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +104,26 @@ def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bo
     return replace(record, held=held)
 
 
+def missing_kinds(world: World) -> list[Kind]:
+    """List the types of routes that the spec asks for and the API server does not serve."""
+    gateway = world.spec.routing.gateway if world.spec else None
+    return [kind for kind in kinds(gateway) if kind not in world.listed]
+
+
 def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, str] | None:
     """Say why requests cannot be shared out as the spec asks, as reason and message; None where they can."""
     assert world.spec is not None
-    if world.spec.routing.gateway and HTTP_ROUTE not in world.listed:
+    if missing := missing_kinds(world):
         words = (
-            "spec.routing.gateway needs the Gateway API, and the API server does not serve httproutes of"
-            f" {HTTP_ROUTE.group}/{HTTP_ROUTE.version}: install its CRDs, or remove spec.routing; the operator looks"
-            " again every 5 minutes"
+            f"spec.routing.gateway needs the Gateway API, and the API server does not serve {missing[0].plural} of"
+            f" {missing[0].api_version}: install its CRDs, or remove spec.routing; the operator looks again every"
+            " 5 minutes"
         )
         return "GatewayAPIMissing", words
     if world.rival:
         words = (
             f"the InferenceService {world.rival} already has a route for the same host name at the same Gateway: give"
-            " one of them other spec.routing.gateway.hostnames, or headers that its clients send"
+            " one of them other spec.routing.gateway.hostnames, headers that its clients send, or a pathPrefix"
         )
         return "Conflict", words
     rollout = world.spec.rollout
@@ -130,6 +137,12 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
     surge = room_of(rollout, desired=desired, gpu_count=gpus).surge
     if found := canary.unjudged(rollout, desired=desired, surge=surge):
         return "SlowRequestsUnjudged", found
+    if world.route and world.route.uncounted and rollout.analysis and rollout.analysis.slow_requests:
+        words = (
+            "spec.rollout.analysis.slowRequests are judged by what the proxies of Envoy Gateway count, and a Gateway"
+            f" here is of {world.route.uncounted}: remove slowRequests, or judge by a query of analysis.metrics"
+        )
+        return "SlowRequestsUnjudged", words
     if rollout.analysis and not world.settings.prometheus.url and (found := _asked_of_prometheus(rollout.analysis)):
         words = (
             f"spec.rollout.analysis.{found} needs the operator's setting prometheus.url: set it in the chart's values,"

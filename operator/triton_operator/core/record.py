@@ -154,6 +154,7 @@ class Trial:
         tallies: what the values of the person's own metrics have come to, by metric.
         shared: how requests were shared out under the weight of now.
         edge: the duration in milliseconds above which requests were counted as slow; 0 where none was.
+        source: stands for which requests they count; counters of others are no sequels.
         samples: by whose they are, the counters read last; empty where the next look begins anew.
         sampled: when they were asked for last; 0 before.
         heard: when there was an answer last; 0 before.
@@ -174,6 +175,7 @@ class Trial:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     shared: Shared = Shared()
     edge: float = 0.0
+    source: str = ""
     samples: Mapping[str, Sample] = field(default_factory=dict)
     sampled: float = 0.0
     heard: float = 0.0
@@ -206,6 +208,7 @@ class Record:
         trial: the canary under way, or None.
         known: backends of the HTTPRoute that all Gateways have, and since when, in seconds since the epoch.
         slots: the revisions that the two backends of the HTTPRoute are, "" for a free one; () where there are none.
+        plain: stands for the Gateways of which one takes no filters of backends; "" where all do, as far as is known.
         taken: for each action the value of its annotation that was taken last.
     """
 
@@ -227,6 +230,7 @@ class Record:
     warm: Warm | None = None
     trial: Trial | None = None
     slots: tuple[str, ...] = ()
+    plain: str = ""
     known: Mapping[str, float] = field(default_factory=dict)
     restarts: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
@@ -297,6 +301,7 @@ def decode(text: str) -> Record | None:
             warm=_warm(given("warm")),
             trial=_trial(given("trial")),
             slots=_names(given("slots")),
+            plain=str(given("plain")),
             known={str(name): _time(since) for name, since in given("known").items()},
             restarts=_texts(given("restarts")),
             taken=_texts(given("taken")),
@@ -374,6 +379,7 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         tallies={str(name): _tally(of) for name, of in value.get("tallies", {}).items()},
         shared=Shared(**{name: int(count) for name, count in value["shared"].items()}),
         edge=_time(value["edge"]),
+        source=str(value.get("source", "")),
         samples={
             str(place): Sample(
                 str(sample["revision"]),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from triton_operator.core.record import Record
+from triton_operator.core.resolution import short_hash
 from triton_operator.core.rollout import NOTHING, carrier
 from triton_operator.core.world import World
 
@@ -108,13 +109,23 @@ def reachable(world: World, record: Record, revision: str) -> int:
 
 
 def noted(world: World, record: Record) -> Record:
-    """Note since when Gateways have had the backends that the HTTPRoute has now."""
+    """Note since when Gateways have had the backends that the routes have now, and whether they take their filters."""
+    record = replace(record, plain=_plain(world, record))
     if world.route is None or not is_split(world):
         return replace(record, known={})
     known = {name: since for name, since in record.known.items() if name in world.route.backends}
     if world.route.accepted:
         known = dict.fromkeys(sorted(world.route.backends), world.now) | known
     return replace(record, known=known)
+
+
+def _plain(world: World, record: Record) -> str:
+    gateway = world.spec.routing.gateway if world.spec else None
+    if gateway is None:
+        return ""
+    which = short_hash([ref.model_dump(mode="json") for ref in gateway.parent_refs])
+    is_refused = world.route is not None and world.route.unfiltered
+    return which if is_refused or record.plain == which else ""
 
 
 def has_unknown(world: World, record: Record) -> bool:

@@ -97,7 +97,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The HTTPRoute of a service, as the cluster holds it.
+    """The HTTPRoute of a service, as the cluster holds it, and its GRPCRoute if it has one.
 
     Attributes:
         weights: of its backends, by the name of their Service, in percent.
@@ -105,7 +105,9 @@ class Route:
         seen: whether any Gateway has ever looked at it.
         accepted: whether every Gateway has taken it over as it is now.
         direct: which requests go to the canary whatever the weights, or None.
-        trouble: what a Gateway says against it, or None.
+        unfiltered: whether a Gateway takes no filters of backends, which it has.
+        uncounted: the controller of a Gateway whose proxies' counters nobody can read here; "" where there is none.
+        trouble: what a Gateway says against it, or that none has looked at it, in a sentence; None otherwise.
     """
 
     weights: Mapping[str, int]
@@ -114,6 +116,8 @@ class Route:
     accepted: bool
     trouble: str | None = None
     direct: Direct | None = None
+    unfiltered: bool = False
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,7 @@ class Measured:
         trouble: what is amiss, or None.
         edge: the duration in milliseconds above which requests were counted as slow; None where none was.
         shared: whether just those requests were counted that the Gateways share out.
+        source: stands for which requests were counted.
         values: of the person's own metrics, by name.
     """
 
@@ -147,6 +152,7 @@ class Measured:
     trouble: str | None = None
     edge: float | None = None
     shared: bool = False
+    source: str = ""
     values: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -170,8 +176,8 @@ class World:
         routed: the revision that the Service's selector names, or beside which another is on trial in it; None if it
             tells of none, or there is no Service.
         listed: names of all children by kind, of those kinds that the cluster serves.
-        route: the HTTPRoute of the service, or None if there is none.
-        rival: namespace and name of the service whose HTTPRoute claimed first what the spec claims, or None.
+        route: the routes of the service, or None if there is none.
+        rival: namespace and name of the service whose routes claimed first what the spec claims, or None.
         pods: pods of the service, or None if they were not looked at.
         endpoints: ready endpoints of the Service by revision, or None if they were not looked at.
         backed: ready endpoints of each revision's own Service, or None if they were not looked at.

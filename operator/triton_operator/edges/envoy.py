@@ -1,4 +1,4 @@
-"""What Envoy Gateway's proxies count of the requests to the two backends of a service's HTTPRoute.
+"""What Envoy Gateway's proxies count of the requests to the two backends of a service's routes.
 
 A proxy counts each backend apart because each has a filter. The status of gRPC calls is among it only where the
 EnvoyProxy has `telemetry.metrics.enableGRPCStats`.
@@ -8,20 +8,23 @@ Not for: asking; see `edges.prometheus`.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from triton_operator.api.names import Kind
+
 Json = dict[str, Any]
 
+CONTROLLER = "gateway.envoyproxy.io/"
+"""How the names of its controllers begin."""
 WINDOW = "2m"
 """How old the last scrape may be."""
 
-_CLUSTER = re.compile(r"httproute/[^/]+/[^/]+/rule/(?P<rule>[01])/backend/(?P<backend>[01])$")
+_CLUSTER = re.compile(r"(?P<rule>(?:http|grpc)route/[^/]+/[^/]+/rule/[0-9]+)/backend/(?P<backend>[01])$")
 _GRPC = re.compile(r"envoy_cluster_grpc_(?:.+_)?(?P<code>[0-9]+)$")
 _SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
 """UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: as OpenTelemetry counts a server's."""
-_GRPC_RULE = "0"
 _DURATION = "envoy_cluster_upstream_rq_time_bucket"
 
 
@@ -64,24 +67,37 @@ class Reading:
     edge: float | None = None
 
 
-def query(namespace: str, route: str, *, timed: bool) -> str:
-    """Write the PromQL for the counters of a route's first two rules.
+def rules(namespace: str, route: str, counted: Mapping[str, tuple[Kind, int]]) -> dict[str, str]:
+    """Say how the proxies name rules.
 
     Args:
-        namespace: the route's namespace.
-        route: its name.
+        namespace: namespace of the routes.
+        route: their name.
+        counted: type of route and place of the rule, by protocol, "http" or "grpc".
+    """
+    return {
+        protocol: f"{kind.kind.lower()}/{namespace}/{route}/rule/{place}" for protocol, (kind, place) in counted.items()
+    }
+
+
+def query(rules: Mapping[str, str], *, timed: bool) -> str:
+    """Write the PromQL for the counters of rules.
+
+    Args:
+        rules: names of rules, by protocol.
         timed: whether durations matter.
     """
-    cluster = re.escape(f"httproute/{namespace}/{route}/").replace("\\", "\\\\")
+    cluster = "|".join(re.escape(name) for name in rules.values()).replace("\\", "\\\\")
     names = "envoy_cluster_upstream_rq_xx|envoy_cluster_grpc_(.+_)?[0-9]+" + (f"|{_DURATION}" if timed else "")
-    return f'{{__name__=~"{names}",envoy_cluster_name=~"{cluster}rule/[01]/backend/[01]"}}[{WINDOW}]'
+    return f'{{__name__=~"{names}",envoy_cluster_name=~"({cluster})/backend/[01]"}}[{WINDOW}]'
 
 
-def read(series: Iterable[Json], *, slow: int | None) -> Reading:
+def read(series: Iterable[Json], rules: Mapping[str, str], *, slow: int | None) -> Reading:
     """Add the series of each proxy and backend up.
 
     Args:
         series: what `query` brought.
+        rules: names of the rules that it asked for, by protocol.
         slow: above which duration in milliseconds requests are slow; None where that does not matter.
     """
     latest = [
@@ -106,7 +122,7 @@ def read(series: Iterable[Json], *, slow: int | None) -> Reading:
             of.requests += value
             kind = labels.get("envoy_response_code_class")
             of.failed += value if kind == "5" else 0.0
-            calls = calls or (place["rule"] == _GRPC_RULE and kind == "2" and value > 0)
+            calls = calls or (place["rule"] == rules.get("grpc") and kind == "2" and value > 0)
     for proxy, backend in list(found):  # what a proxy has sent nothing to, it does not list
         other = found[proxy, 1 - backend]
         other.at = max(other.at, found[proxy, backend].at)

@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.exceptions import MaxRetryError
 from urllib3.util.retry import Retry
 
 from triton_operator.api.settings import Prometheus as Settings
@@ -108,10 +109,16 @@ class Prometheus:
         except (requests.JSONDecodeError, KeyError, TypeError) as error:
             raise Unmeasured(f"what {url} answered is not that of a Prometheus: {error!r}") from error
         except (requests.RequestException, OSError, ValueError) as error:
-            raise Unmeasured(f"{url} cannot be asked: {error}") from error
+            raise Unmeasured(f"{url} cannot be asked: {_cause(error)}") from error
         if warnings:
             raise Unmeasured(f"{url} answered in part: {'; '.join(warnings)}")
         return found
+
+
+def _cause(error: Exception) -> object:
+    """Say why a request failed, without the long address of the question."""
+    inner = error.args[0] if error.args else None
+    return inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
 
 
 def number_of(result: Any) -> float | None:
