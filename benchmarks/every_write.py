@@ -1,21 +1,24 @@
 """`python -m benchmarks.every_write`: the operator dies at each of its writes; afterwards all is well.
 
-A user's life of a service is lived through on simulated nodes: once to count the operator's writes, once with a
+Lives of a service are lived through on simulated nodes, each: once to count the operator's writes, once with a
 kill -9 at each of them, and then again and again, with one kill each, at the first write, the second, and so on.
 Not for: random histories, and foreign edits; that is `benchmarks.soak`.
 """
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import aiohttp
 
+from benchmarks import routes
 from benchmarks.api import NAMESPACE, Api
 from benchmarks.gate import Gate
 from benchmarks.installation import SYSTEM, Ended, Installation, Replica, installation, interruptible, warnings
@@ -33,16 +36,39 @@ NODES = 3
 NAME = "adder"
 PATIENCE_SECONDS = 60
 FIRST = Wish("one", version=1, replicas=2, homeless=False)
-# What the user asks for, one after another; each time all is waited for.
-WISHES = (
-    FIRST,
-    replace(FIRST, mark="two", version=2),
-    replace(FIRST, mark="two", version=2, replicas=4),
-    replace(FIRST, mark="two", version=2, replicas=1),
-    replace(FIRST, mark="two", version=2, replicas=1, suspend=True),
-    replace(FIRST, mark="two", version=2, replicas=1),
-    FIRST,  # undo
+SECOND = replace(FIRST, mark="two", version=2)
+# By pods that join the Service, as there is no Gateway; and through one.
+BY_PODS = ({"setWeight": 33}, {"pause": {"durationSeconds": 1}}, {"setWeight": 50})
+BY_WEIGHT = (
+    {"setHeaderRoute": {"headers": [{"name": "x-tester", "value": "yes"}]}},
+    {"setWeight": 10},
+    {"pause": {"durationSeconds": 1}},
+    {"setWeight": 50},
 )
+BOTH = replace(FIRST, steps=BY_WEIGHT, routes=names.ROUTE_KINDS)
+# What the user asks for, one after another; each time all is waited for.
+LIVES: dict[str, tuple[Wish, ...]] = {
+    "updates": (
+        FIRST,
+        SECOND,
+        replace(SECOND, replicas=4),
+        replace(SECOND, replicas=1),
+        replace(SECOND, replicas=1, suspend=True),
+        replace(SECOND, replicas=1),
+        FIRST,  # undo
+    ),
+    "a canary in the Service": (
+        FIRST,
+        replace(SECOND, steps=BY_PODS),
+        replace(FIRST, steps=BY_PODS),  # one that has served comes back as a canary
+    ),
+    "a canary through a Gateway": (
+        BOTH,
+        replace(BOTH, mark="two", version=2),
+        replace(BOTH, routes=(names.HTTP_ROUTE,)),  # back, and gRPC by the HTTPRoute
+        SECOND,  # without a Gateway, pod by pod
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -63,12 +89,14 @@ class Life:
     Attributes:
         api: the connection of everybody but the operator.
         namespace: where the service is.
+        wishes: what its user asks for.
         replica: the operator.
         kills: how often it was killed.
     """
 
     api: Api
     namespace: str
+    wishes: tuple[Wish, ...]
     replica: Replica | None = None
     kills: int = 0
 
@@ -91,11 +119,11 @@ class Life:
         replica.start()
         keeping = asyncio.create_task(self._keep_alive(replica))
         try:
-            for number, wish in enumerate(WISHES):
+            for number, wish in enumerate(self.wishes):
                 if not number:
                     await self.api.create(names.INFERENCE_SERVICE, service(self.namespace, NAME, wish))
                 else:
-                    await self.api.merge(names.INFERENCE_SERVICE, self.namespace, NAME, {"spec": wish.spec()})
+                    await self.api.merge(names.INFERENCE_SERVICE, self.namespace, NAME, wish.patch())
                 if told := await self._rest({NAME: wish}):
                     return [f"after wish {number + 1}: {fault}" for fault in told]
             await self.api.delete(names.INFERENCE_SERVICE, self.namespace, NAME)
@@ -129,10 +157,11 @@ class Life:
         return told
 
 
-async def run(*, most: int | None) -> Tally:
-    """Live through all lives.
+async def run(kind: str, *, most: int | None) -> Tally:
+    """Live through all lives of one kind.
 
     Args:
+        kind: one of `LIVES`.
         most: kill at most at so many single writes, evenly spread; None: at each.
     """
     interruptible()
@@ -144,11 +173,13 @@ async def run(*, most: int | None) -> Tally:
         installed.server.connect() as api,
     ):
         await add_nodes(api, NODES)
-        tally.writes_of_one = count = await _one(installed, session, api, tally, ())
-        tally.killed_writes = await _one(installed, session, api, tally, range(1, sys.maxsize))
+        await routes.install(api, dict(os.environ))
+        one = partial(_one, installed, session, api, tally, LIVES[kind])
+        tally.writes_of_one = count = await one(())
+        tally.killed_writes = await one(range(1, sys.maxsize))
         step = 1 if most is None else max(1, -(-count // most))
         for victim in range(1, count + 1, step):
-            await _one(installed, session, api, tally, (victim,))
+            await one((victim,))
     return tally
 
 
@@ -165,14 +196,19 @@ async def _behind(installed: Installation) -> AsyncIterator[aiohttp.ClientSessio
 
 
 async def _one(
-    installed: Installation, session: aiohttp.ClientSession, api: Api, tally: Tally, victims: Sequence[int]
+    installed: Installation,
+    session: aiohttp.ClientSession,
+    api: Api,
+    tally: Tally,
+    wishes: tuple[Wish, ...],
+    victims: Sequence[int],
 ) -> int:
     """Live one life, with a kill at some of its writes; returns how many writes the operator made."""
     began, namespace = time.monotonic(), f"life-{tally.lives}"
     await make_namespace(api, namespace)
-    life = Life(api, namespace)
+    life = Life(api, namespace, wishes)
     settings = {"watch": {"namespaces": [namespace], "selector": ""}, "leaderElection": LEASE}
-    async with Gate.before(installed.server, session, life.kill) as gate:
+    async with routes.accepted(api, namespace), Gate.before(installed.server, session, life.kill) as gate:
         gate.victims = victims
         before = Installation(gate.server, installed.settings)
         async with before.replicas(1, **settings, log={"format": "text", "level": "info"}) as (replica,):
@@ -205,23 +241,25 @@ def main() -> int:
     """Live through it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.every_write", description=__doc__)
     parser.add_argument("--most", type=int, metavar="N", help="kill at most at so many single writes, evenly spread")
+    parser.add_argument("--life", choices=LIVES, action="append", help="only this one; may be repeated")
     options = parser.parse_args()
     told = circumstances()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        tally = asyncio.run(run(most=options.most))
+        tallies = {kind: asyncio.run(run(kind, most=options.most)) for kind in options.life or LIVES}
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
+    head = ("what", *tallies)
     rows = [
-        ("lives of a service, from its creation to its end", str(tally.lives)),
-        ("writes of the operator in one without a kill", str(tally.writes_of_one)),
-        ("… in the one with a kill -9 at each of its writes", str(tally.killed_writes)),
-        ("kill -9 in all", str(tally.kills)),
-        ("lives that ended wrong", "; ".join(tally.failures) or "none"),
+        ("lives of a service, from its creation to its end", *[str(of.lives) for of in tallies.values()]),
+        ("writes of the operator in one without a kill", *[str(of.writes_of_one) for of in tallies.values()]),
+        ("… in the one with a kill -9 at each of its writes", *[str(of.killed_writes) for of in tallies.values()]),
+        ("kill -9 in all", *[str(of.kills) for of in tallies.values()]),
+        ("lives that ended wrong", *["; ".join(of.failures) or "none" for of in tallies.values()]),
     ]
-    print(f"{told}\n\n{table(('what', 'result'), rows)}")
-    return 1 if tally.failures else 0
+    print(f"{told}\n\n{table(head, rows)}")
+    return 1 if any(of.failures for of in tallies.values()) else 0
 
 
 if __name__ == "__main__":

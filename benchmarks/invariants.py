@@ -34,13 +34,14 @@ class Found:
 
     def of(self, service: str, kind: str) -> list[Json]:
         """The children of one kind that a service of this name owns or owned."""
-        return [body for body in self.children[kind] if _owner(body).get("name") == service]
+        return [body for body in self.children.get(kind, ()) if _owner(body).get("name") == service]
 
 
 async def find(api: Api, namespace: str) -> Found:
     """Read a namespace."""
     services = await api.list(names.INFERENCE_SERVICE, namespace)
-    children = {kind.kind: await api.list(kind, namespace) for kind in names.CHILD_KINDS}
+    kinds = [*names.CHILD_KINDS, *[kind for kind in names.OPTIONAL_KINDS if await api.serves(kind)]]
+    children = {kind.kind: await api.list(kind, namespace) for kind in kinds}
     ours = {kind: [body for body in bodies if _is_ours(body)] for kind, bodies in children.items()}
     return Found({body["metadata"]["name"]: body for body in services}, ours, await api.list(names.POD, namespace))
 
@@ -135,6 +136,7 @@ def _children(found: Found, body: Json, wish: Wish) -> Iterator[str]:
         yield f"{len(copies)} copies of the model's ConfigMap"
     yield from _names(found, name, "ConfigMap", {f"{name}-record", *copies})
     yield from _revisions(found, name, target, set(deployments), wish)
+    yield from _selectors(found, name, target, wish)
     yield from _routes(found, name, target, wish)
     pods = [p for p in found.pods if p["metadata"].get("labels", {}).get(names.LABEL_SERVICE) == name]
     if len(pods) != wanted:
@@ -158,6 +160,17 @@ def _revisions(found: Found, service: str, target: str, running: set[str], wish:
 
 
 def _routes(found: Found, service: str, target: str, wish: Wish) -> Iterator[str]:
+    for kind in names.ROUTE_KINDS:
+        yield from _names(found, service, kind.kind, {service} if kind in wish.routes else ())
+        for body in found.of(service, kind.kind):
+            wanted = target if wish.steps else service
+            for rule in body["spec"]["rules"]:
+                led = {backend["name"] for backend in rule["backendRefs"] if backend["weight"]}
+                if led != {wanted} and not wish.suspend:
+                    yield f"{kind.kind} {service} leads to {sorted(led)}, not {wanted}"
+
+
+def _selectors(found: Found, service: str, target: str, wish: Wish) -> Iterator[str]:
     for body in found.of(service, "Service"):
         name, selector = body["metadata"]["name"], body["spec"].get("selector") or {}
         is_of_revision = name not in (service, f"{service}-headless")

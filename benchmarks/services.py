@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.api import NAMESPACE, Api, Refused
 from cluster.processes import ClusterError
 from triton_operator.api import names
+from triton_operator.api.names import Kind
 
 Json = dict[str, Any]
 
@@ -33,6 +34,8 @@ class Wish:
         replicas: pods.
         suspend: whether it is to have none for the time being.
         homeless: whether no node is to take the pods.
+        steps: those of a canary; () for none.
+        routes: types of the routes through a Gateway; () for none.
     """
 
     mark: str
@@ -40,9 +43,13 @@ class Wish:
     replicas: int = 1
     suspend: bool = False
     homeless: bool = True
+    steps: tuple[Json, ...] = ()
+    routes: tuple[Kind, ...] = ()
 
     def spec(self) -> Json:
         """Write it as `spec`; on the CPU: with GPUs the operator would ask a Triton in the pods, which is not there."""
+        grpc = "GRPCRoute" if names.GRPC_ROUTE in self.routes else "SameRoute"
+        gateway = {"parentRefs": [{"name": "inference"}], "grpc": grpc}
         return {
             "model": {"name": "m", "uri": "configmap://model", "version": self.version},
             "runtime": {
@@ -52,7 +59,17 @@ class Wish:
             "gpu": {"count": 0},
             "replicas": self.replicas,
             "suspend": self.suspend,
+            "rollout": {"strategy": "Canary", "steps": list(self.steps)}
+            if self.steps
+            else {"strategy": "RollingUpdate"},
+            "routing": {"gateway": gateway} if self.routes else {},
         }
+
+    def patch(self) -> Json:
+        """Write it as a merge patch of an InferenceService that another wish made."""
+        spec = self.spec()
+        rollout = {"steps": None} | spec["rollout"]
+        return {"spec": spec | {"rollout": rollout, "routing": {"gateway": None} | spec["routing"]}}
 
 
 async def make_namespace(api: Api, name: str, *, labels: dict[str, str] | None = None) -> None:

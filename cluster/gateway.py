@@ -65,7 +65,7 @@ def install(cache: Cache, kubectl: Kubectl, helm: Callable[..., str], *, control
         envoy: image of Envoy.
     """
     with step("installing Envoy Gateway", about_seconds=30):
-        helm("upgrade", "--install", "eg", _chart(cache), "--namespace", SYSTEM, "--create-namespace",
+        helm("upgrade", "--install", "eg", chart(cache), "--namespace", SYSTEM, "--create-namespace",
              "--wait", "--timeout", "180s",
              "--set", f"global.images.envoyGateway.image={control}",
              "--set", "global.images.envoyGateway.pullPolicy=IfNotPresent",
@@ -93,7 +93,7 @@ def service_of(kubectl: Kubectl) -> str:
     return str(found["metadata"]["name"])
 
 
-def _chart(cache: Cache) -> Path:
+def chart(cache: Cache) -> Path:
     """Take the chart out of the Go module, whose values are a template."""
     source = tools.HERE / tools.ENVOY_GATEWAY.module
     found = run(
