@@ -228,10 +228,13 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
     apart = partial(canary, grpc="GRPCRoute")  # Envoy Gateway takes both routes on one host name
     # Another service on the same host name, below a path of its own.
-    below = service("other", uri="configmap://three", version=3, routing=routing(pathPrefix="/team/other"))
-    namespace.apply(apart(1, "one", steps=MANUAL), below)
+    shut = [{"name": gateway.NAME, "namespace": gateway.NAMESPACE, "sectionName": "absent"}]
+    other = partial(service, "other", uri="configmap://three", version=3)
+    namespace.apply(apart(1, "one", steps=MANUAL), other(routing=routing(pathPrefix="/team/other", parentRefs=shut)))
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
     namespace.wait("adder", "TrafficVerified")
+    namespace.until(lambda: "NoMatchingParent" in condition(namespace.get("tisvc", "other"))["message"])
+    namespace.apply(other(routing=routing(pathPrefix="/team/other")))
     namespace.wait("other", "TrafficVerified")
     assert asked(cluster, path="/team/other") == {(200, "other")}
     assert asked(cluster) == {(200, first)}

@@ -482,6 +482,24 @@ def test_a_refusal_that_is_not_for_filters_is_told_in_the_gateways_words() -> No
     assert all("filters" in of for rule in cluster.route["spec"]["rules"] for of in rule["backendRefs"])
 
 
+def test_a_route_that_no_gateway_takes_is_stalled_after_a_while_and_recovers() -> None:
+    cluster = Cluster(spec_of(1, rollout=canary()))
+    cluster.refusal = {"type": "Accepted", "status": "False", "reason": "NotAllowedByListeners", "message": "no"}
+    cluster.run(30, until=lambda c: reason(c) == "RouteNotAccepted")
+    assert (cluster.condition("Ready")["status"], cluster.condition("Stalled")["status"]) == ("Unknown", "False")
+    cluster.run(10)
+    assert (cluster.condition("Ready")["status"], cluster.condition("Stalled")["status"]) == ("False", "True")
+    assert cluster.condition("Available")["status"] == "True"
+    change(cluster, spec_of(2, rollout=canary()))
+    cluster.run(30)
+    assert "0 % of requests go to" in cluster.condition("Ready")["message"]
+    assert "NotAllowedByListeners: no" in cluster.condition("Stalled")["message"]
+    assert cluster.status["stable"]["version"] == 1
+    cluster.refusal = None
+    assert weights(cluster)[-1] == 100
+    assert cluster.condition("Ready")["status"] == "True"
+
+
 def test_where_a_gateways_proxies_are_not_read_triton_counts_and_slow_requests_are_refused() -> None:
     cluster = begun(errors={2: 0.25}, controller="example.com/gateway")
     cluster.run(60, until=lambda c: c.status.get("rejected"))

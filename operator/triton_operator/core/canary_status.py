@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from triton_operator.api.rollout import Rollout
+from triton_operator.api.status import TRAFFIC_VERIFIED
 from triton_operator.api.steps import Step
 from triton_operator.core import analysis, canary, traffic, widened
 from triton_operator.core.judge import Reading
@@ -15,10 +16,14 @@ from triton_operator.core.replicas import asked
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.steps import ladder
-from triton_operator.core.times import timestamp
+from triton_operator.core.times import seconds, timestamp
 from triton_operator.resources.route import kinds
 
 Json = dict[str, Any]
+
+ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+ROUTE_SECONDS = 30.0
+"""How long Gateways may say of a route that they do not take it, before it counts as stalled."""
 
 
 def is_on_trial(s: Situation) -> bool:
@@ -44,6 +49,14 @@ def is_routed(s: Situation) -> bool:
         return True
     wanted = s.weights if traffic.is_split(s.world) else {s.world.name: 100}
     return traffic.is_applied(s.world, wanted)
+
+
+def is_refused(s: Situation) -> bool:
+    """Say whether a Gateway takes none of the routes, or none looks at them, and has had time to."""
+    told = next((c for c in s.world.status.get("conditions") or () if c["type"] == TRAFFIC_VERIFIED), None)
+    if is_routed(s) or s.world.route is None or not s.world.route.trouble or told is None or told["status"] == "True":
+        return False
+    return s.world.now >= seconds(told["lastTransitionTime"]) + ROUTE_SECONDS
 
 
 def unrouted(s: Situation) -> str:
@@ -133,7 +146,7 @@ def traffic_verified(s: Situation) -> Verdict | None:
     if s.world.spec.routing.gateway is None:
         return _by_pods_verified(s)
     if not is_routed(s):
-        return "False", "RouteNotAccepted", unrouted(s)
+        return "False", ROUTE_NOT_ACCEPTED, unrouted(s)
     if s.record.trial and (words := analysis.misled(s.record.trial)):
         return "False", "ShareNotObserved", words
     words = "every Gateway has taken over the weights"

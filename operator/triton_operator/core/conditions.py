@@ -24,9 +24,11 @@ from triton_operator.api.status import (
 )
 from triton_operator.core import canary, traffic
 from triton_operator.core.canary_status import (
+    ROUTE_NOT_ACCEPTED,
     canary_failed,
     held_told,
     is_paused,
+    is_refused,
     is_routed,
     rollout_status,
     traffic_verified,
@@ -65,7 +67,7 @@ def ready(s: Situation) -> Verdict:
         return "False", SOURCE_CHANGED, kept
     if is_whole(s):
         if not is_routed(s):
-            return "Unknown", "RouteNotAccepted", unrouted(s)
+            return "False" if is_refused(s) else "Unknown", ROUTE_NOT_ACCEPTED, unrouted(s)
         if s.desired == 0:
             return "True", "ScaledToZero", "spec.replicas is 0: no pods"
         return "True", "Serving", f"{_serving(s.desired, s.target.name)} version {s.target.version}"
@@ -83,6 +85,8 @@ def ready(s: Situation) -> Verdict:
     if is_being_checked(s):
         return "Unknown", "Checking", f"{progress}; they take requests once they have answered as they must{trouble}"
     if s.record.trial and canary.is_judged(s.world, s.record, name):
+        if is_refused(s) and s.fleet.ready >= s.expected:
+            return "False", ROUTE_NOT_ACCEPTED, trial_told(s)
         return "Unknown", "CanaryPaused" if is_paused(s) else "CanaryProgressing", trial_told(s)
     if s.record.stable is None:
         return "Unknown", "Loading", progress + trouble

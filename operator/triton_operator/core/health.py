@@ -7,10 +7,10 @@ Not for: deciding what follows from it; that is `core.conditions`.
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any, TypeGuard
 
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
+from triton_operator.core.times import seconds
 from triton_operator.core.world import Failure, Fleet
 
 Json = dict[str, Any]
@@ -176,16 +176,8 @@ def _load_timeout(pod: Json, container: Json, ended: Json) -> int | None:
     if not probe or ended.get("exitCode") not in _KILLED or _was_ready(pod, ended):
         return None
     period, allowed = int(probe["periodSeconds"]), int(probe["periodSeconds"]) * int(probe["failureThreshold"])
-    ran = _time(ended.get("finishedAt")) - _time(ended.get("startedAt"))
+    ran = seconds(ended.get("finishedAt")) - seconds(ended.get("startedAt"))
     return allowed if ran >= allowed - period else None  # the kubelet's first probe comes at once
-
-
-def _time(text: str | None) -> float:
-    """Read a time of Kubernetes, in seconds since the epoch; 0 if there is none."""
-    try:
-        return datetime.fromisoformat(text or "").timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _created(pod: Json) -> str:
@@ -194,7 +186,7 @@ def _created(pod: Json) -> str:
 
 def _is_looping(status: Json, ended: Json) -> bool:
     """Say whether a container ends again and again; after a long run the kubelet, too, begins to count anew."""
-    brief = _time(ended.get("finishedAt")) - _time(ended.get("startedAt")) < BRIEF_SECONDS
+    brief = seconds(ended.get("finishedAt")) - seconds(ended.get("startedAt")) < BRIEF_SECONDS
     return bool(status.get("restartCount", 0) >= CRASHES and brief)
 
 
@@ -309,7 +301,7 @@ def is_failing(pod: Json) -> bool:
 def is_stuck(pod: Json, *, now: float) -> bool:
     """Say whether a pod should be gone by now, as on a lost node: it holds up nothing that others need."""
     deadline = pod["metadata"].get("deletionTimestamp")
-    return deadline is not None and now >= _time(deadline) + STUCK_SECONDS
+    return deadline is not None and now >= seconds(deadline) + STUCK_SECONDS
 
 
 def is_dead(pod: Json, *, now: float) -> bool:
@@ -322,7 +314,7 @@ def is_dead(pod: Json, *, now: float) -> bool:
         now: seconds since the epoch.
     """
     condition = _condition(pod, "Ready") or {}
-    if condition.get("status") != "False" or now - _time(condition.get("lastTransitionTime")) < DEAD_SECONDS:
+    if condition.get("status") != "False" or now - seconds(condition.get("lastTransitionTime")) < DEAD_SECONDS:
         return False
     for container in _listed(pod, "containerStatuses"):
         # One that was ready to the last is on a node that does not report any more.
@@ -334,8 +326,8 @@ def is_dead(pod: Json, *, now: float) -> bool:
 
 def _was_ready(pod: Json, run: Json) -> bool:
     """Say whether a pod was ready in a run of a container: its readiness has changed after that run began."""
-    changed = _time((_condition(pod, "Ready") or {}).get("lastTransitionTime"))
-    return changed > _time(run.get("startedAt")) > 0
+    changed = seconds((_condition(pod, "Ready") or {}).get("lastTransitionTime"))
+    return changed > seconds(run.get("startedAt")) > 0
 
 
 def is_ready(pod: Json) -> bool:
