@@ -15,15 +15,8 @@ from triton_operator.api import names
 from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.api.signature import About, Signature, Tensor
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.controller.world import (
-    is_ready,
-    is_unsettled,
-    ready_endpoints,
-    rejections,
-    route_of,
-    routed_to,
-    routes_of,
-)
+from triton_operator.controller.routes import route_of, routes_of
+from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, routed_to
 from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
@@ -543,7 +536,12 @@ class Cluster:
             ]
             if self.refusal and has_filters(body):
                 said = [{**of, **self.refusal} if of["type"] == self.refusal["type"] else of for of in said]
-            body["status"] = {"parents": [{"controllerName": self.controller, "conditions": said}]}
+            body["status"] = {
+                "parents": [
+                    {"controllerName": self.controller, "parentRef": ref, "conditions": said}
+                    for ref in body["spec"]["parentRefs"]
+                ]
+            }
             if route_of(body).accepted:
                 self._taken[kind] = route_of(body)
         if not self.by_pods:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from triton_operator.api import names
-from triton_operator.controller.world import route_of
+from triton_operator.controller.routes import route_of
 from triton_operator.core.steps import Standing, pods, standing
 
 from .simulator import TICK, Cluster, spec_of
