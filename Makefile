@@ -84,7 +84,7 @@ cluster-test: cluster  ## Test against a real API server
 .PHONY: e2e
 e2e: cluster  ## Live through the stories of a user on a whole cluster
 	@echo "==> End-to-end tests"
-	@$(IN_CLUSTER) $(BIN)/pytest -q e2e
+	@$(IN_CLUSTER) $(BIN)/pytest -q --durations=12 e2e
 
 .PHONY: soak
 soak: cluster  ## Repeat what one pass cannot show: histories for MINUTES (60), kills at every write, PASSES (5) under load

@@ -119,6 +119,34 @@ async def test_calls_of_a_route_of_their_own_are_counted_and_no_other_rule_is(
     assert [of.requests for of in http.counted] == [0, 5120]
 
 
+async def test_what_a_proxy_no_longer_tells_is_not_counted(prometheus: tuple[Servers, str]) -> None:
+    """A place that gets another revision begins anew; what failed there before is still in the window."""
+
+    def tell(requests: int, *, failed: int | None = None) -> None:
+        name = "httproute/default/anew/rule/1/backend/1"
+        by_class = {"2": requests} | ({"5": failed} if failed is not None else {})
+        lines = [
+            f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="{kind}",envoy_cluster_name="{name}"}} {count}\n'
+            for kind, count in by_class.items()
+        ]
+        served = prometheus[0].root / "stats" / "prometheus"
+        written = served.with_name("written")
+        written.write_text(STATS.read_text() + "".join(lines))
+        written.replace(served)
+
+    async def counted() -> tuple[int, int]:
+        found = await first(prometheus[1], route="anew", slow=None)
+        return found.counted[1].requests, found.counted[1].failed
+
+    tell(36, failed=3)
+    assert await counted() == (39, 3)
+    tell(34)
+    seen = set()
+    while (now := await counted()) != (34, 0):
+        seen.add(now)
+    assert seen <= {(39, 3)}
+
+
 async def test_a_token_a_tenant_and_a_private_authority(prometheus: tuple[Servers, str], tmp_path: Path) -> None:
     servers, url = prometheus
     key, certificate = self_signed(tmp_path)

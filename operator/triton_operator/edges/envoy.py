@@ -100,11 +100,16 @@ def read(series: Iterable[Json], rules: Mapping[str, str], *, slow: int | None) 
         rules: names of the rules that it asked for, by protocol.
         slow: above which duration in milliseconds requests are slow; None where that does not matter.
     """
-    latest = [
+    every = [
         (one["metric"], place, float(one["values"][-1][0]), float(one["values"][-1][1]))
         for one in series
         if one.get("values") and (place := _CLUSTER.match(one["metric"].get("envoy_cluster_name", "")))
     ]
+    scraped: dict[str, float] = defaultdict(float)
+    for labels, _, at, _ in every:
+        scraped[_proxy(labels)] = max(at, scraped[_proxy(labels)])
+    # What a proxy did not tell in its last scrape has gone, perhaps with the revision that was in this place before.
+    latest = [one for one in every if one[2] == scraped[_proxy(one[0])]]
     edges = {float(labels["le"]) for labels, *_ in latest if labels["__name__"] == _DURATION}
     edge = min((e for e in edges if slow is not None and slow <= e < math.inf), default=None)
     found: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
