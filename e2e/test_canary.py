@@ -3,11 +3,15 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
+from benchmarks.load import stream
 from benchmarks.load.report import HEAD, Phase, told
 from benchmarks.report import table
 from cluster import gateway, prometheus, provider
@@ -17,6 +21,7 @@ from stories import Json, Namespace, condition, model, service
 
 HOST = "adder.example.com"
 RATES = {"grpc": 40, "http": 40}
+STREAM_SECONDS = 100  # longer than pods take to end
 STEPS: list[Json] = [
     {"setWeight": 10},
     {"pause": {"durationSeconds": 10}},
@@ -249,15 +254,22 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
 
     # No requests: nothing is known, so nothing is promoted and nothing rolled back.
     silent = {"intervalSeconds": 5, "maxDurationSeconds": 60, "errors": ERRORS}
-    namespace.apply(apart(2, "two", steps=[{"setWeight": 10}], analysis=silent))
+    namespace.apply(apart(2, "two", steps=[TESTED[0], {"setWeight": 10}], analysis=silent))
     namespace.wait("adder", "CanaryPaused")
     paused = status(namespace)
     assert condition({"status": paused}, "CanaryPaused")["reason"] == "Inconclusive"
     assert condition({"status": paused}, "Stalled")["status"] == "False"
     assert (paused["canary"]["weight"], paused["stable"]["version"]) == (10, 1)
     second = paused["canary"]["name"]
-    namespace.act("adder", "abort", f"{second}/1")
-    namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
+    # A call that is open when it is rolled back goes on with its pod, and ends with that; others go to what serves.
+    namespace.start_caller(images.operator.by_content)
+    with streaming(namespace, address(cluster), TESTERS) as came:
+        namespace.act("adder", "abort", f"{second}/1")
+        namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
+        assert asked(cluster, TESTERS) == {(200, first)}
+    assert came["versions"].keys() == {"2"}
+    assert came["error"] or came["end"]
+    assert 0 < came["seconds"] < STREAM_SECONDS
     namespace.until(lambda: len(namespace.pods("adder")) == 1)
 
     diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
@@ -301,6 +313,26 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
     found = diary.stop()
     assert not found.failures, diary.explain(found, list(RATES))
+
+
+@contextmanager
+def streaming(namespace: Namespace, via: str, headers: dict[str, str]) -> Iterator[Json]:
+    """Keep one gRPC stream open through the Gateway; what came back by it is there at the end."""
+    came: Json = {}
+    order = {"host": HOST, "via": via, "headers": headers, "seconds": STREAM_SECONDS}
+    words = ("exec", "caller", "--", "python", "-m", "load.stream", json.dumps(order))
+
+    def follow() -> None:
+        came.update(json.loads(namespace.kubectl(*words)))
+
+    def is_open() -> str:
+        return namespace.kubectl("exec", "caller", "--", "sh", "-c", f"ls {stream.OPEN} || true")
+
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(follow)
+        namespace.until(is_open, seconds=30)
+        yield came
+        following.result()
 
 
 def weights(namespace: Namespace, kind: str = "httproute") -> dict[str, int]:
