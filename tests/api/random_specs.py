@@ -310,10 +310,13 @@ def _consistent(spec: Json) -> Json:
     if strategy != "Canary":
         for name in ("steps", "analysis", "autoRollback", "dynamicStableScale"):
             rollout.pop(name, None)
-    errors = rollout.get("analysis", {}).get("errors", {})
-    if errors.get("passRatioPercent", 200) <= errors.get("failRatioPercent", 125):
-        errors.pop("passRatioPercent", None)
-        errors.pop("failRatioPercent", None)
+    for bounds in (rollout.get("analysis", {}).get(name, {}) for name in ("errors", "slowRequests")):
+        if bounds.get("passRatioPercent", 200) <= bounds.get("failRatioPercent", 125):
+            bounds.pop("passRatioPercent", None)
+            bounds.pop("failRatioPercent", None)
+    gateway = spec.get("routing", {}).get("gateway", {})
+    if gateway.get("grpc") != "GRPCRoute":
+        gateway.pop("grpcHostnames", None)
     if rollout.get("strategy") != "BlueGreen":
         rollout.pop("scaleDownDelaySeconds", None)
     volumes = [v for v in runtime.get("volumes", []) if v["name"] not in ("models", "source", "shm", "tmp")]
