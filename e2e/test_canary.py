@@ -228,7 +228,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
 
 
 def test_a_person_leads_the_canary_and_silence_promotes_nothing(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
     apart = partial(canary, grpc="GRPCRoute")  # Envoy Gateway takes both routes on one host name
@@ -267,6 +267,8 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         namespace.act("adder", "abort", f"{second}/1")
         namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
         assert asked(cluster, TESTERS) == {(200, first)}
+    with capsys.disabled():
+        print(f"\nthe stream that was open at the rollback: {came}")
     assert came["versions"].keys() == {"2"}
     assert came["error"] or came["end"]
     assert 0 < came["seconds"] < STREAM_SECONDS

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import tritonclient.grpc.aio as triton
-from tritonclient.utils import InferenceServerException
 
 OPEN = Path("/tmp/stream-is-open")
 PAUSE_SECONDS = 0.1
@@ -59,8 +59,8 @@ async def stream(order: Json) -> Json:
                 begun = last
                 await asyncio.to_thread(OPEN.touch)
             versions[result.get_response().model_version] += 1
-    except InferenceServerException as error:
-        end = str(error)
+    except grpc.aio.AioRpcError as error:  # of a stream tritonclient gives it as it is
+        end = f"{error.code().name}: {error.details()}"
     finally:
         await client.close()
     return {"versions": versions, "seconds": last - begun, "error": said, "end": end}
