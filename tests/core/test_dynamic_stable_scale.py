@@ -126,3 +126,17 @@ def test_steps_left_out_lead_to_promotion() -> None:
     assert seen == sorted(seen)
     assert seen[-1] == 100
     assert ready(cluster) == {2: 8}
+
+
+def test_one_in_service_stays_until_the_old_pods_are_back_when_the_spec_asks_for_it_no_longer() -> None:
+    cluster = begun(rollout=shrinking(*HALF, maxSurgeGPUs=1), replicas=4)
+    cluster.run(100, until=paused)
+    cluster.run(10)
+    beside = {"strategy": "Canary", "steps": HALF, "maxSurgeGPUs": 4}
+    change(cluster, spec_of(2, replicas=4, rollout=beside))
+    cluster.run(3)
+    assert ready(cluster) == {1: 2, 2: 2}
+    assert len(cluster.serving()) == 4
+    cluster.run(60, until=lambda c: ready(c) == {1: 4, 2: 4})
+    cluster.run(3)
+    assert {pod.revision for pod in cluster.serving()} == {cluster.status["stable"]["name"]}

@@ -172,7 +172,11 @@ def _borne(world: World, record: Record, weight: int, target: str, desired: int)
     if is_shrinking(world):
         is_enough = ready >= needed(weight, desired, shrinking=True)
         return weight if is_enough else min(weight, _share(ready, present(world, record.stable or ""), desired))
-    return weight if weight < 100 and ready >= needed(weight, desired) else min(weight, carried(ready, desired))
+    borne = weight if weight < 100 and ready >= needed(weight, desired) else min(weight, carried(ready, desired))
+    if target not in record.serving:
+        return borne
+    # Pods of stable had gone for it while the spec asked for that: it keeps what those that are back do not carry.
+    return max(borne, min(weight, 100 - _share(present(world, record.stable or ""), ready, desired)))
 
 
 def is_applied(world: World, weights: Mapping[str, int]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from triton_operator.api.rollout import Rollout
 from triton_operator.core.record import Record, Trial
 from triton_operator.core.rollout import NOTHING, has_pods
-from triton_operator.core.traffic import carried, is_canary, is_shrinking, is_widened, needed
+from triton_operator.core.traffic import carried, is_canary, is_shrinking, is_split, is_widened, needed
 from triton_operator.core.world import World
 
 
@@ -71,8 +71,11 @@ def joined(world: World, record: Record, *, desired: int) -> Record:
     trial = record.trial
     if trial is None or trial.revision in record.serving or record.stable is None or not desired:
         return record
+    served = world.record is not None and trial.revision in world.record.serving
     if is_shrinking(world):  # one that has failed has the load of pods that have gone
-        joins = bool(trial.weight) or (world.record is not None and trial.revision in world.record.serving)
+        joins = bool(trial.weight) or served
+    elif is_split(world):  # it has the load of pods that had gone while the spec asked for that, until they are back
+        joins = served and world.fleets.get(record.stable, NOTHING).ready < desired
     else:
         joins = is_widened(world) and trial.weight > 0 and fitting(trial.weight, desired) > 0
     if not joins:
