@@ -156,6 +156,8 @@ class Cluster:
     """Requests through the Gateway in a tick."""
     blind: bool = False
     """Whether nobody tells what was counted or measured."""
+    unseen: bool = False
+    """Whether nobody tells which calls over gRPC fail."""
     values: dict[str, Value] = field(default_factory=dict)
     """What a person's own metrics come to."""
     errors: dict[int, float] = field(default_factory=dict)
@@ -483,7 +485,8 @@ class Cluster:
         if self.by_pods or not self.controller.startswith(CONTROLLER):
             return Measured(samples, values=self.values)
         source = " ".join(kind.kind for kind in self.routes)
-        return Measured(samples, edge=50.0, shared=True, source=source, values=self.values)
+        trouble = "GrpcStatusUnseen: failed gRPC calls are not counted" if self.unseen else None
+        return Measured(samples, trouble, edge=50.0, shared=True, unseen=self.unseen, source=source, values=self.values)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]

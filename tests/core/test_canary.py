@@ -177,6 +177,9 @@ def test_bounds_that_are_edited_are_judged_by_anew() -> None:
     [
         pytest.param([{"setWeight": 10}], 4, "add one with setWeight 20 (1 pod)", id="too little for one pod"),
         pytest.param([{"setWeight": 25}], 4, "add one with setWeight 20 (1 pod) or 33 (2 pods)", id="between"),
+        pytest.param(
+            [{"setCanaryScale": {"replicas": 3}}, {"setWeight": 20}], 4, "no step brings that about", id="too many pods"
+        ),
     ],
 )
 def test_slow_requests_that_no_step_could_judge_are_refused(steps: list[Json], replicas: int, words: str) -> None:
@@ -210,10 +213,15 @@ def test_an_analysis_waits_for_its_verdict_and_promotes_once_it_has_passed() -> 
     assert cluster.status["stable"]["version"] == 2
 
 
-def test_without_requests_it_pauses_and_never_promotes() -> None:
+def test_without_requests_it_stays_at_its_first_weight_pauses_and_never_promotes() -> None:
     cluster = begun(rollout=canary(analysis={"intervalSeconds": 5, "maxDurationSeconds": 300}), load=0)
+    cluster.run(50, until=lambda c: c.condition("TrafficVerified")["status"] == "Unknown")
+    assert cluster.condition("TrafficVerified")["reason"] == "ShareUnknown"
+    assert (
+        f"no request to {cluster.target} was counted since its weight is 10 %" in cluster.condition("Ready")["message"]
+    )
     cluster.run(200)
-    assert cluster.weights[cluster.target] == 50
+    assert cluster.weights[cluster.target] == 10
     assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
     assert cluster.status["rollout"]["verdict"] == "INCONCLUSIVE"
     assert cluster.condition("Stalled")["status"] == "False"
@@ -222,9 +230,38 @@ def test_without_requests_it_pauses_and_never_promotes() -> None:
     assert reason(cluster) == "CanaryProgressing"
     cluster.run(200)
     assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
-    act(cluster, "promote")
+    act(cluster, "promote-full")
     cluster.settle()
     assert cluster.status["stable"]["version"] == 2
+
+
+def test_a_ladder_longer_than_the_time_for_a_verdict_rises_no_further_without_one() -> None:
+    steps = [step for weight in (10, 20, 50) for step in ({"setWeight": weight}, {"pause": {"durationSeconds": 200}})]
+    cluster = begun(rollout=canary(steps=steps, analysis={"intervalSeconds": 5, "maxDurationSeconds": 300}), load=20)
+    assert weights(cluster) == [0, 10, 20]
+    assert cluster.condition("CanaryPaused")["reason"] == "Inconclusive"
+    act(cluster, "resume")
+    assert weights(cluster, ticks=100) == [0, 50]
+
+
+def test_the_time_that_a_person_takes_is_not_that_of_the_verdict() -> None:
+    steps = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {"durationSeconds": 60}}]
+    cluster = begun(rollout=canary(steps=steps, analysis={"intervalSeconds": 5, "maxDurationSeconds": 300}), load=20)
+    cluster.run(150)
+    assert cluster.condition("CanaryPaused")["reason"] == "CanaryPauseStep"
+    act(cluster, "promote")
+    cluster.run(20)
+    assert reason(cluster) == "CanaryProgressing"
+    assert cluster.weights[cluster.target] == 50
+
+
+def test_weights_that_follow_each_other_wait_until_the_former_was_seen() -> None:
+    steps = [{"setWeight": 10}, {"setWeight": 50}]
+    cluster = begun(rollout=canary(steps=steps, analysis={"intervalSeconds": 5}), load=0)
+    cluster.run(50)
+    assert cluster.weights[cluster.target] == 10
+    cluster.load = 2000
+    assert weights(cluster)[-1] == 100
 
 
 def test_without_auto_rollback_a_failing_canary_pauses_until_a_person_decides() -> None:
@@ -250,6 +287,39 @@ def test_a_canary_that_fails_while_it_takes_over_gives_everything_back() -> None
     assert cluster.weights == {cluster.status["stable"]["name"]: 100}
     assert cluster.status["stable"]["version"] == 1
     assert not cluster.of(bad)
+
+
+def test_a_long_good_time_does_not_excuse_what_fails_while_it_takes_over() -> None:
+    cluster = begun(replicas=8, load=2000)
+    bad = cluster.target
+    cluster.run(200, until=lambda c: c.weights.get(bad, 0) > 50)
+    cluster.errors = {2: 0.3}
+    cluster.run(10, until=lambda c: c.status.get("rejected"))
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+    assert "while it took over" in cluster.status["rejected"]["message"]
+    assert len(cluster.of(cluster.status["stable"]["name"])) > 2
+    cluster.run(60)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+
+
+def test_a_canary_that_serves_waits_for_gpus_as_long_as_it_takes() -> None:
+    steps = [{"setWeight": 20}, {"pause": {"durationSeconds": 20}}, {"setWeight": 50}]
+    rollout = canary(steps=steps, maxSurgeGPUs=4, provisionTimeoutSeconds=100)
+    cluster = begun(replicas=4, rollout=rollout, slots=6)
+    cluster.run(100)
+    assert cluster.weights[cluster.target] == 20
+    assert (reason(cluster), cluster.condition("Stalled")["status"]) == ("SurgeExhausted", "False")
+    assert "Insufficient nvidia.com/gpu" in cluster.condition("Ready")["message"]
+    assert "smaller setWeight" in cluster.condition("Ready")["message"]
+    cluster.slots = 8
+    assert weights(cluster)[-1] == 100
+
+
+def test_a_canary_that_finds_no_gpu_for_its_first_pod_is_rejected() -> None:
+    rollout = canary(maxSurgeGPUs=1, steps=[{"setWeight": 20}], provisionTimeoutSeconds=100)
+    cluster = begun(replicas=4, rollout=rollout, slots=4)
+    cluster.run(60)
+    assert cluster.status["rejected"]["reason"] == "InsufficientGPU"
 
 
 def test_a_crashing_canary_gets_no_requests() -> None:
@@ -609,14 +679,39 @@ def test_a_service_whose_host_name_is_taken_gets_no_route_and_serves_on() -> Non
     assert weights(cluster)[-1] == 100
 
 
-def test_while_nothing_can_be_counted_nothing_is_promoted_and_nothing_rolled_back() -> None:
-    analysis = {"intervalSeconds": 5, "maxDurationSeconds": 600}
+def test_while_nothing_can_be_counted_nothing_moves_and_nothing_is_rolled_back() -> None:
+    analysis = {"intervalSeconds": 5, "maxDurationSeconds": 1000}
     cluster = begun(rollout=canary(analysis=analysis), errors={2: 0.25}, blind=True)
     cluster.run(100)
-    assert cluster.weights[cluster.target] == 50
+    assert cluster.weights[cluster.target] == 10
     assert "nothing was counted: it does not answer" in cluster.condition("Ready")["message"]
+    assert cluster.condition("TrafficVerified")["reason"] == "ShareUnknown"
     cluster.blind = False
     cluster.run(20)
+    assert cluster.status["rejected"]["reason"] == "CanaryFailed"
+
+
+def test_news_that_stop_in_mid_rollout_hold_it_where_it_is() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5}), load=20)
+    cluster.run(60, until=lambda c: c.weights.get(c.target) == 10)
+    cluster.run(5)
+    cluster.blind = True
+    cluster.run(60)
+    assert cluster.weights[cluster.target] == 10
+    assert "nothing was counted since" in cluster.condition("Ready")["message"]
+    cluster.blind = False
+    assert 50 in weights(cluster, ticks=20)
+
+
+def test_while_nobody_tells_which_calls_fail_nothing_moves_and_nothing_passes() -> None:
+    cluster = begun(rollout=canary(analysis={"intervalSeconds": 5}), load=2000, unseen=True)
+    cluster.run(100)
+    assert cluster.weights[cluster.target] == 10
+    told = cluster.condition("TrafficVerified")
+    assert (told["status"], told["reason"]) == ("Unknown", "GrpcStatusUnseen")
+    cluster.unseen = False
+    cluster.errors = {2: 0.25}
+    cluster.run(10)
     assert cluster.status["rejected"]["reason"] == "CanaryFailed"
 
 
@@ -655,7 +750,6 @@ def test_a_gateway_that_shares_otherwise_than_it_says_is_found_by_what_is_counte
     )
     assert cluster.status["rollout"]["step"] == 2
     cluster.sticky = ""
-    act(cluster, "skip-step")
     assert weights(cluster)[-1] == 100
     assert cluster.condition("TrafficVerified")["status"] == "True"
 

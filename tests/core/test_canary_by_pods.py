@@ -165,12 +165,27 @@ def test_silence_promotes_nothing() -> None:
     assert cluster.status["stable"]["version"] == 1
 
 
+def test_a_person_promotes_one_without_steps_past_its_last_one() -> None:
+    rollout = {"strategy": "Canary", "gateway": False, "analysis": {"intervalSeconds": 5, "maxDurationSeconds": 300}}
+    cluster = begun(rollout=rollout, replicas=1, load=0)
+    cluster.run(200, until=paused)
+    assert cluster.status["rollout"]["step"] == cluster.status["rollout"]["steps"]
+    act(cluster, "promote")
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
 @pytest.mark.parametrize(
     ("rollout", "split"),
     [
         pytest.param({}, [], id="no canaries"),
         pytest.param(by_pods(), ["http", "grpc", "headless"], id="by pods"),
         pytest.param({"strategy": "Canary"}, ["gateway"], id="by a Gateway"),
+        pytest.param(
+            {"strategy": "Canary", "dynamicStableScale": True},
+            ["http", "grpc", "headless", "gateway"],
+            id="by a Gateway and by pods",
+        ),
     ],
 )
 def test_the_status_says_at_which_addresses_requests_are_shared_out(rollout: Json, split: list[str]) -> None:

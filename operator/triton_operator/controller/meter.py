@@ -100,14 +100,15 @@ class Meter:
         if not reading.counted:
             named = " or ".join(sorted({rule.partition("/rule/")[0] for rule in rules.values()}))
             trouble = f"Prometheus has no counters of {named}: does it scrape the Gateway's proxies?"
-        elif slow is not None and reading.edge is None:
-            trouble = f"the Gateway's proxies do not count which requests take longer than {slow} ms"
         elif reading.grpc_unseen:
             trouble = (
                 "GrpcStatusUnseen: failed gRPC calls are not counted; set telemetry.metrics.enableGRPCStats in the"
                 " EnvoyProxy"
             )
-        return Measured(samples, trouble, reading.edge, shared=True, source=" ".join(rules.values()))
+        elif slow is not None and reading.edge is None:
+            trouble = f"the Gateway's proxies do not count which requests take longer than {slow} ms"
+        sources = " ".join(rules.values())
+        return Measured(samples, trouble, reading.edge, shared=True, unseen=reading.grpc_unseen, source=sources)
 
 
 async def _value(source: Prometheus, query: str) -> Value:

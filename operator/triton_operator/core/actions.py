@@ -19,6 +19,7 @@ from triton_operator.core.revision import spec_hash
 from triton_operator.core.shares import room_of
 from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp
+from triton_operator.core.traffic import is_widened
 from triton_operator.core.world import Announcement, World
 
 _VALUE = re.compile(r"(?P<revision>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/(?P<id>[A-Za-z0-9._:-]{1,64})")
@@ -121,7 +122,8 @@ def _trial(record: Record, revision: str) -> Trial | str:
 def _steps(world: World, spec: InferenceServiceSpec, record: Record) -> tuple[Step, ...]:
     target = world.revisions.get(record.target or "")
     room = room_of(spec.rollout, desired=spec.replicas, gpu_count=target.gpu_count if target else 0)
-    return ladder(spec.rollout, desired=max(1, spec.replicas), surge=room.surge)
+    by_pods = is_widened(world)
+    return ladder(spec.rollout, desired=max(1, spec.replicas), surge=max(1, room.surge), by_pods=by_pods)
 
 
 def _promote(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:

@@ -7,7 +7,7 @@ Not for: the statistics, which are `core.judge`'s; what follows from a verdict, 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from triton_operator.api.metric import Metric
@@ -21,6 +21,8 @@ from triton_operator.core.world import Measured, World
 
 ERRORS = "errors"
 SLOW = "slow"
+TAKEOVER = "takeover"
+"""Requests that fail while the canary takes over, apart from those before: a long good time must not excuse them."""
 INTERVAL_SECONDS = 10
 FIRST_SECONDS = 5
 ALIKE = (0.8, 1.25)
@@ -31,6 +33,7 @@ GUARD = Limits(fail_ratio=2.0, pass_ratio=4.0, material=0.05, floor=0.001, alpha
 _COUNTED: Mapping[str, Callable[[Sample], tuple[int, int]]] = {
     ERRORS: lambda sample: (sample.requests, sample.failed),
     SLOW: lambda sample: (sample.timed, sample.slow),
+    TAKEOVER: lambda sample: (sample.requests, sample.failed),
 }
 
 
@@ -103,6 +106,8 @@ def failed_by(rollout: Rollout, trial: Trial) -> str | None:
     for name, reading in readings_of(rollout, trial).items():
         if reading.verdict == Verdict.FAIL:
             return _told(name, trial)
+    if judge.read(trial.evidence.get(TAKEOVER, Evidence()), GUARD).verdict == Verdict.FAIL:
+        return f"while it took over {_told(TAKEOVER, trial)}"
     for metric in metrics_of(rollout):
         tally = _tally(trial, metric)
         if measurements.verdict_of(metric, tally) == Verdict.FAIL:
@@ -112,7 +117,8 @@ def failed_by(rollout: Rollout, trial: Trial) -> str | None:
 
 def told(trial: Trial) -> str:
     """Tell what was counted and measured, metric by metric; nothing while no request of the canary was."""
-    counted = [_told(name, trial) for name, evidence in sorted(trial.evidence.items()) if evidence.counts.canary]
+    judged = sorted((name, evidence) for name, evidence in trial.evidence.items() if name != TAKEOVER)
+    counted = [_told(name, trial) for name, evidence in judged if evidence.counts.canary]
     own = [measurements.told(name, tally) for name, tally in sorted(trial.tallies.items())]
     return "; ".join([*counted, *filter(None, own)])
 
@@ -122,24 +128,24 @@ def counts_of(trial: Trial, metric: str) -> Counts:
     return trial.evidence.get(metric, Evidence()).counts
 
 
-def unjudged(rollout: Rollout, *, desired: int, surge: int, weights: tuple[int, ...]) -> str | None:
+def unjudged(rollout: Rollout, *, desired: int, surge: int, sides: Sequence[tuple[int, int]]) -> str | None:
     """Say why slow requests could never be judged and what to do; None where they can, or are not to be.
 
     Args:
         rollout: what the spec says.
         desired: pods of the revision that serves.
         surge: pods that the canary may have beside them.
-        weights: those of the steps, in percent, below 100.
+        sides: the weight of the canary at each step, in percent, 0 to 99, and how many pods it has there.
     """
     if not rollout.analysis or not rollout.analysis.slow_requests or not desired:
         return None
     shrinking = rollout.dynamic_stable_scale
 
-    def is_alike(weight: int) -> bool:
+    def is_alike(weight: int, pods: int) -> bool:
         others = needed(100 - weight, desired, shrinking=True) if shrinking else desired
-        return _are_alike(weight / needed(weight, desired, shrinking=shrinking), (100 - weight) / others)
+        return weight > 0 and _are_alike(weight / pods, (100 - weight) / others)
 
-    if any(is_alike(weight) for weight in weights):
+    if any(is_alike(weight, pods) for weight, pods in sides):
         return None
     most = desired - 1 if shrinking else min(surge, desired)
     shares = {n: 100 * n // (desired if shrinking else desired + n) for n in range(1, min(most, 4) + 1)}
@@ -164,6 +170,8 @@ def next_look(analysis: Analysis | None, trial: Trial) -> float:
     if not trial.level and not first:
         return math.inf
     interval = float(analysis.interval_seconds if analysis else INTERVAL_SECONDS)
+    if trial.promoted:  # the pods that could take everything back are going
+        interval = min(interval, INTERVAL_SECONDS)
     return trial.sampled + (interval if trial.samples else min(interval, FIRST_SECONDS))
 
 
@@ -185,14 +193,17 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
     trial = replace(trial, trouble=measured.trouble or "")
     if measured.samples is None:
         return trial
+    if trial.unseen and not measured.unseen:  # what failed meanwhile was taken for good
+        trial = replace(trial, evidence={})
+    trial = replace(trial, unseen=measured.unseen)
     samples = {place: sample for place, sample in measured.samples.items() if sample.at >= trial.level}
     if measured.source != trial.source:
         trial = replace(trial, source=measured.source, samples={})
     evidence = dict(trial.evidence)
     if measured.shared:
         trial = replace(trial, shared=_shared(world, record, trial, samples))
-    for name, limits in limits_of(rollout).items():
-        if name == SLOW and (not measured.edge or not _has_load_alike(world, record, trial)):
+    for name, limits in (limits_of(rollout) | ({TAKEOVER: GUARD} if trial.promoted else {})).items():
+        if name == SLOW and (not measured.edge or misled(trial) or not _has_load_alike(world, record, trial)):
             continue
         counts = _counted(trial, samples, stable=record.stable or "", metric=name)
         evidence[name] = judge.heard(evidence.get(name, Evidence()), counts, limits)
@@ -204,12 +215,34 @@ def heard(world: World, record: Record, trial: Trial, rollout: Rollout) -> Trial
 def misled(trial: Trial) -> str | None:
     """Tell that the Gateways certainly send the canary another share than its weight; None where they do not."""
     shared = trial.shared
-    if not shared.requests or not judge.is_misled(shared.canary, shared.requests, weight=shared.weight / 100):
+    if shared.requests >= shared.astray:  # as many have been shared out since, and it is no longer certain
         return None
     return (
-        f"{shared.canary} of {shared.requests} requests went to {trial.revision} since its weight is {shared.weight} %:"
-        " does something else than the HTTPRoute choose, such as another route, or sessions that stick to a backend?"
+        f"{shared.astray_canary} of {shared.astray} requests went to {trial.revision} since its weight is"
+        f" {shared.weight} %: does something else than the HTTPRoute choose, such as another route, or sessions that"
+        " stick to a backend?"
     )
+
+
+def unverified(world: World, trial: Trial, rollout: Rollout) -> str | None:
+    """Say why it is not known that requests are shared out by the weight of now and judged; None where it is.
+
+    Without `analysis` steps go by time. Where Triton counts, nobody sees how requests are shared out.
+    """
+    if trial.weight and (words := misled(trial)):
+        return words
+    if rollout.analysis is None or not trial.weight:
+        return None
+    if trial.heard < max(trial.sampled, trial.level) or not trial.level:
+        return trial.trouble or "what was counted of its requests was not read yet"
+    if trial.unseen:
+        return trial.trouble
+    if not trial.source:
+        return None
+    weight = world.route.weights.get(trial.revision, 0) if world.route else 0
+    if trial.shared.weight != weight or not trial.shared.canary:
+        return f"no request to {trial.revision} was counted since its weight is {weight} %"
+    return None
 
 
 def _tally(trial: Trial, metric: Metric) -> Tally:
@@ -234,8 +267,10 @@ def _shared(world: World, record: Record, trial: Trial, samples: Mapping[str, Sa
         return Shared()
     counts = _counted(trial, samples, stable=record.stable or "", metric=ERRORS)
     before = trial.shared if trial.shared.weight == weight else Shared(weight)
-    requests = before.requests + counts.canary + counts.stable
-    return Shared(weight, canary=before.canary + counts.canary, requests=requests)
+    canary, requests = before.canary + counts.canary, before.requests + counts.canary + counts.stable
+    if judge.is_misled(canary, requests, weight=weight / 100):
+        return Shared(weight, astray=requests, astray_canary=canary)
+    return replace(before, canary=canary, requests=requests)
 
 
 def _limits(analysis: Analysis, bounds: Errors | SlowRequests) -> Limits:
@@ -250,7 +285,7 @@ def _limits(analysis: Analysis, bounds: Errors | SlowRequests) -> Limits:
 
 def _told(metric: str, trial: Trial) -> str:
     counts = counts_of(trial, metric)
-    bad = "failed" if metric == ERRORS else f"took longer than {trial.edge:g} ms"
+    bad = f"took longer than {trial.edge:g} ms" if metric == SLOW else "failed"
     return (
         f"{counts.canary_bad} of its {counts.canary} requests {bad}, and {counts.stable_bad} of {counts.stable} of the"
         " revision that serves beside it"

@@ -42,8 +42,12 @@ FAILED = "AnalysisFailed"
 def unjudged(rollout: Rollout, *, desired: int, surge: int) -> str | None:
     """Say why slow requests could never be judged and what to do; None where they can, or are not to be."""
     steps = ladder(rollout, desired=max(1, desired), surge=max(1, surge))
-    weights = tuple(step.set_weight for step in steps if step.set_weight)
-    return analysis.unjudged(rollout, desired=desired, surge=surge, weights=weights)
+    weight, sides = 0, []
+    for number, step in enumerate(steps):
+        weight = step.set_weight or weight
+        shrinking = rollout.dynamic_stable_scale
+        sides.append((weight, pods(weight, standing(steps, number), desired=max(1, desired), shrinking=shrinking)))
+    return analysis.unjudged(rollout, desired=desired, surge=surge, sides=sides)
 
 
 def is_judged(world: World, record: Record, target: str) -> bool:
@@ -85,7 +89,7 @@ def _conducted(world: World, record: Record, target: str, *, desired: int, surge
     trial = record.trial if record.trial and record.trial.revision == target else None
     if not is_judged(world, record, target):
         going_on = trial and trial.promoted and record.stable != target and not record.suspended
-        return replace(record, trial=_heard(world, record, trial, desired=desired) if trial and going_on else None)
+        return replace(record, trial=_taken_over(world, record, trial, desired=desired) if trial and going_on else None)
     if target not in record.admitted or not desired:
         return replace(record, trial=None)
     steps = _ladder(world, desired=desired, surge=surge)
@@ -155,9 +159,10 @@ def _direct(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
     if trial.revision not in record.slots or not (named or any(step.set_mirror_route for step in steps)):
         return None
     stands, ready = standing(steps, trial.step), reachable(world, record, trial.revision)
-    shrinking = is_shrinking(world)
-    spare = max(0, ready - (needed(trial.weight, desired, shrinking=shrinking) if trial.weight else 0))
-    mirror = 0 if trial.promoted else min(stands.mirror, 100 * spare // desired)
+    mirror = 0
+    if not trial.promoted:
+        need = needed(trial.weight, desired, shrinking=is_shrinking(world)) if trial.weight else 0
+        mirror = min(stands.mirror, 100 * max(0, ready - need) // desired)
     headers = stands.headers if ready else {}
     return Direct(trial.revision, named=named, headers=headers, mirror=mirror) if named or mirror else None
 
@@ -186,7 +191,8 @@ def look_again(world: World, record: Record, *, desired: int) -> float:
     pauses = [max(1.0, analysis.next_look(_rollout(world).analysis, trial) - world.now)]
     step = _step(world, record, trial, desired=desired)
     if step and step.pause and step.pause.duration_seconds and trial.since:
-        pauses.append(max(1.0, trial.since + step.pause.duration_seconds - world.now))
+        left = trial.since + step.pause.duration_seconds - world.now
+        pauses += [max(1.0, left)] if left > 0 else []
     return min(*pauses, float(STEP_SECONDS))
 
 
@@ -210,8 +216,8 @@ def promoted(trial: Trial, steps: Sequence[Step], now: float) -> Trial | None:
     free = resumed(trial, now)
     if trial.step >= len(steps) or trial.paused == FAILED:
         return replace(free, promoted=True)
-    if steps[trial.step].pause:
-        return skipped(free, steps)
+    if steps[trial.step].pause:  # the time for a verdict begins anew, as it does for whoever resumes
+        return replace(skipped(free, steps), serving=trial.serving and now)
     return free if trial.paused else None
 
 
@@ -220,6 +226,17 @@ def resumed(trial: Trial, now: float) -> Trial:
     if trial.paused != INCONCLUSIVE:
         return replace(trial, paused="")
     return replace(analysis.resumed(trial), paused="", serving=now)
+
+
+def is_for_a_person(steps: Sequence[Step], at: int) -> bool:
+    """Say whether a step waits for a person."""
+    pause = steps[at].pause if at < len(steps) else None
+    return pause is not None and pause.duration_seconds is None
+
+
+def is_followed_by_pause(steps: Sequence[Step], at: int) -> bool:
+    """Say whether the step after one of them is a pause."""
+    return at + 1 < len(steps) and steps[at + 1].pause is not None
 
 
 def skipped(trial: Trial, steps: Sequence[Step]) -> Trial:
@@ -252,6 +269,8 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
         return replace(trial, paused=INCONCLUSIVE)
     limit = rollout.analysis.max_duration_seconds if rollout.analysis else None
     late = limit is not None and trial.serving > 0 and world.now >= trial.serving + limit
+    if late and verdict != Verdict.PASS and not trial.paused and not is_for_a_person(steps, trial.step):
+        return replace(trial, paused=INCONCLUSIVE)
     while not trial.paused and trial.step < len(steps):
         further = _passed(world, record, trial, steps, desired=desired)
         if further.step == trial.step:
@@ -260,9 +279,8 @@ def _advanced(world: World, record: Record, trial: Trial, steps: Sequence[Step],
         trial = further
     if trial.paused or trial.step < len(steps):
         return trial
-    if (limit is None or verdict == Verdict.PASS) and not analysis.misled(trial):
-        return replace(trial, promoted=True)
-    return replace(trial, paused=INCONCLUSIVE) if late else trial
+    is_proven = limit is None or (verdict == Verdict.PASS and not analysis.unverified(world, trial, rollout))
+    return replace(trial, promoted=True) if is_proven else trial
 
 
 def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *, desired: int) -> Trial:
@@ -287,6 +305,9 @@ def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
         trial = replace(trial, weight=step.set_weight, serving=trial.serving or world.now)
         if ready < need or not _is_applied(world, replace(record, trial=trial), trial.revision, desired):
             return trial
+        # Where a pause follows, what is to be seen of the weight is seen by its end.
+        if not is_followed_by_pause(steps, trial.step) and analysis.unverified(world, trial, _rollout(world)):
+            return trial
         return replace(trial, step=trial.step + 1, since=world.now)
     if step.pause is None:
         stands = standing(steps, trial.step)
@@ -297,7 +318,7 @@ def _passed(world: World, record: Record, trial: Trial, steps: Sequence[Step], *
         return replace(trial, step=trial.step + 1, since=0.0) if there and is_level else trial
     trial = replace(trial, since=trial.since or world.now)
     seconds = step.pause.duration_seconds
-    if seconds is None or world.now < trial.since + seconds or analysis.misled(trial):
+    if seconds is None or world.now < trial.since + seconds or analysis.unverified(world, trial, _rollout(world)):
         return trial
     return replace(trial, step=trial.step + 1, since=0.0)
 
@@ -306,6 +327,17 @@ def _is_applied(world: World, record: Record, target: str, desired: int) -> bool
     if not is_split(world):
         return record.trial is not None and widened.is_applied(world, record, record.trial, desired=desired)
     return is_applied(world, weights_of(world, record, target, desired=desired, arrived=0))
+
+
+def _taken_over(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:
+    """Let the weight of a promoted canary rise by the next turn once its requests under this one were looked at."""
+    trial = _heard(world, record, trial, desired=desired)
+    now = world.route.weights.get(trial.revision, 0) if world.route and is_split(world) else 0
+    if now <= trial.weight or not (world.route and world.route.accepted):
+        return replace(trial, since=0.0)
+    if not trial.since:
+        return replace(trial, since=world.now, level=trial.level or world.now)
+    return replace(trial, weight=now, since=0.0) if trial.sampled > trial.since else trial
 
 
 def _heard(world: World, record: Record, trial: Trial, *, desired: int) -> Trial:

@@ -22,6 +22,7 @@ from triton_operator.resources.route import kinds
 Json = dict[str, Any]
 
 ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+SURGE_EXHAUSTED = "SurgeExhausted"
 ROUTE_SECONDS = 30.0
 """How long Gateways may say of a route that they do not take it, before it counts as stalled."""
 
@@ -32,14 +33,19 @@ def is_on_trial(s: Situation) -> bool:
     return judged and s.record.trial is not None and s.fleet.ready >= s.expected
 
 
+def is_surge_exhausted(s: Situation) -> bool:
+    """Say whether a canary that has served well so far waits for nodes with room for further pods."""
+    trial = s.record.trial
+    begun = trial is not None and trial.revision == s.target.name and trial.weight > 0 and not trial.promoted
+    return begun and 0 < s.fleet.ready < s.expected and s.fleet.homeless > 0
+
+
 def is_paused(s: Situation) -> bool:
     """Say whether the trial waits for a person."""
     trial = s.record.trial
     if trial is None or trial.promoted:
         return False
-    steps = _steps(s)
-    pause = steps[trial.step].pause if trial.step < len(steps) else None
-    return bool(trial.paused) or (pause is not None and pause.duration_seconds is None)
+    return bool(trial.paused) or canary.is_for_a_person(_steps(s), trial.step)
 
 
 def is_routed(s: Situation) -> bool:
@@ -94,8 +100,8 @@ def trial_told(s: Situation) -> str:
         return f"{at}; {s.fleet.ready} of {s.expected} pods of it are ready{why(s)}"
     if not is_routed(s):
         return f"{at}; {unrouted(s)}"
-    if words := analysis.misled(trial):
-        return f"{at}; {words}"
+    if words := unverified(s):
+        return f"{at}; {words}{shown}" if words != trial.trouble else f"{at}{shown}"
     if analysis.unasked(_rollout(s), trial):
         return f"{at}, and nothing moves until every metric can be had{shown}"
     if trial.step >= len(steps):
@@ -131,6 +137,19 @@ def _besides(s: Situation) -> str:
     return testers + (f", and copies of {direct.mirror} %" if direct.mirror else "")
 
 
+def unverified(s: Situation) -> str | None:
+    """Say why the trial stays at a step that would be over, as far as what is counted of its requests goes."""
+    trial, steps = s.record.trial, _steps(s)
+    if trial is None or trial.promoted or canary.is_for_a_person(steps, trial.step):
+        return None
+    step = steps[trial.step] if trial.step < len(steps) else None
+    is_over = step is None or (step.set_weight and not canary.is_followed_by_pause(steps, trial.step))
+    if step and step.pause and trial.since:
+        is_over = s.world.now >= trial.since + (step.pause.duration_seconds or 0)
+    held_up = is_over or trial.unseen or analysis.misled(trial)
+    return analysis.unverified(s.world, trial, _rollout(s)) if held_up else None
+
+
 def canary_failed(s: Situation) -> Verdict | None:
     """Say that the canary was rolled back; None where it was not."""
     held = s.record.held
@@ -147,8 +166,10 @@ def traffic_verified(s: Situation) -> Verdict | None:
         return _by_pods_verified(s)
     if not is_routed(s):
         return "False", ROUTE_NOT_ACCEPTED, unrouted(s)
-    if s.record.trial and (words := analysis.misled(s.record.trial)):
+    if (trial := s.record.trial) and (words := analysis.misled(trial)):
         return "False", "ShareNotObserved", words
+    if trial and (words := unverified(s)):
+        return "Unknown", "GrpcStatusUnseen" if trial.unseen else "ShareUnknown", words
     words = "every Gateway has taken over the weights"
     if s.record.plain:
         words += "; one takes no filters of backends, so that answers do not tell their revision by x-triton-revision"

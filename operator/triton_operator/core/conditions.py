@@ -25,11 +25,13 @@ from triton_operator.api.status import (
 from triton_operator.core import canary, traffic
 from triton_operator.core.canary_status import (
     ROUTE_NOT_ACCEPTED,
+    SURGE_EXHAUSTED,
     canary_failed,
     held_told,
     is_paused,
     is_refused,
     is_routed,
+    is_surge_exhausted,
     rollout_status,
     traffic_verified,
     trial_told,
@@ -87,7 +89,8 @@ def ready(s: Situation) -> Verdict:
     if s.record.trial and canary.is_judged(s.world, s.record, name):
         if is_refused(s) and s.fleet.ready >= s.expected:
             return "False", ROUTE_NOT_ACCEPTED, trial_told(s)
-        return "Unknown", "CanaryPaused" if is_paused(s) else "CanaryProgressing", trial_told(s)
+        going = SURGE_EXHAUSTED if is_surge_exhausted(s) else "CanaryProgressing"
+        return "Unknown", "CanaryPaused" if is_paused(s) else going, trial_told(s)
     if s.record.stable is None:
         return "Unknown", "Loading", progress + trouble
     if s.record.stable != name:
@@ -289,7 +292,8 @@ def _addresses(world: World) -> Json:
     outside = _outside("gateway", gateway.hostnames, gateway.path_prefix or "") if gateway else {}
     if gateway and gateway.grpc == "GRPCRoute":
         outside |= _outside("gateway-grpc", gateway.grpc_hostnames or gateway.hostnames, "")
-    split = outside if gateway else inside
+    # Where a canary's pods replace others it joins the Service too.
+    split = inside | outside if traffic.is_shrinking(world) else outside or inside
     told = {"split": True} if traffic.is_canary(world) else {}
     listed = [{"name": name, "url": url} | (told if name in split else {}) for name, url in (inside | outside).items()]
     return {"url": inside["http"], "addresses": listed}

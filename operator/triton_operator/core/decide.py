@@ -21,7 +21,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
 from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
-from triton_operator.core.canary_status import is_on_trial
+from triton_operator.core.canary_status import is_on_trial, is_surge_exhausted
 from triton_operator.core.conditions import dated, failing, is_whole, looking_up, status
 from triton_operator.core.goal import Goal, choose, missing_kinds, rejected
 from triton_operator.core.health import diagnose
@@ -142,7 +142,7 @@ def decide(world: World) -> Plan:
     if fallen := blue_green.fallen(world, record, failure, desired=desired):
         return decide(replace(world, record=fallen))
     share = shares[record.stable if record.resuming and record.stable in shares else target.name]
-    settled = is_whole(situation) or is_on_trial(situation)
+    settled = is_whole(situation) or is_on_trial(situation) or is_surge_exhausted(situation)
     record = timed(world, record, target.name, wanted=share, settled=settled)
     situation = replace(situation, record=record)
     built = status(situation)

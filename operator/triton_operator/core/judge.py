@@ -176,6 +176,8 @@ def is_misled(to_canary: int, requests: int, *, weight: float) -> bool:
         requests: all of them.
         weight: the share that it should get, between 0 and 1, both excluded.
     """
+    if not requests:
+        return False
     counts = Counts(canary=requests, canary_bad=to_canary)
     above = _against(counts, weight * _NEAR, _RATES, _TOGETHER) if weight * _NEAR < _MOST else -math.inf
     below = _against(counts, weight / _NEAR, -_RATES, _TOGETHER)

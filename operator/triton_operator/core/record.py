@@ -106,11 +106,15 @@ class Shared:
         weight: share of the canary that they had taken over, in percent; 0 before.
         canary: requests that went to the canary since then.
         requests: all of them.
+        astray: requests after which it was certain that they are shared out otherwise, and were counted anew; 0 before.
+        astray_canary: those of them that went to the canary.
     """
 
     weight: int = 0
     canary: int = 0
     requests: int = 0
+    astray: int = 0
+    astray_canary: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ class Trial:
         sampled: when they were asked for last; 0 before.
         heard: when there was an answer last; 0 before.
         trouble: what was amiss with it; "" for nothing.
+        unseen: whether requests of some kind were counted of which nobody tells whether they failed.
         level: since when the weight has been taken over; 0 before.
     """
 
@@ -180,6 +185,7 @@ class Trial:
     sampled: float = 0.0
     heard: float = 0.0
     trouble: str = ""
+    unseen: bool = False
     level: float = 0.0
 
 
@@ -394,6 +400,7 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         sampled=_time(value["sampled"]),
         heard=_time(value["heard"]),
         trouble=str(value["trouble"]),
+        unseen=bool(value.get("unseen")),
         level=_time(value["level"]),
     )
 

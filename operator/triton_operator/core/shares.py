@@ -88,7 +88,12 @@ def shares_of(world: World, record: Record, target: str, *, desired: int, room: 
     found = _shares_of(world, record, target, desired=desired, room=room, arrived=arrived)
     if record.suspended:
         return found
-    return {name: max(count, traffic.least(world, name, desired=desired)) for name, count in found.items()}
+    least = {name: traffic.least(world, name, desired=desired) for name in found}
+    stable = record.stable
+    if stable in found and stable != target:
+        wanted = world.fleets.get(stable, NOTHING).wanted
+        least[stable] = max(least[stable], min(wanted, traffic.unproven(world, record, desired=desired)))
+    return {name: max(count, least[name]) for name, count in found.items()}
 
 
 def _shares_of(world: World, record: Record, target: str, *, desired: int, room: Room, arrived: int) -> dict[str, int]:

@@ -90,6 +90,8 @@ def _remedy(s: Situation) -> str:
             f". BlueGreen needs {s.desired * s.target.gpu_count} further GPUs until the old revision has gone:"
             " rollout.strategy: RollingUpdate updates pod by pod, with rollout.maxSurgeGPUs: 0 on the GPUs there are"
         )
+    if s.world.spec and s.world.spec.rollout.strategy == "Canary":
+        return ". Steps of a smaller setWeight need fewer pods beside those that serve"
     if s.desired == 1:
         return ". rollout.strategy: Recreate updates on the GPUs there are, and nothing serves meanwhile"
     beside = f" with rollout.minAvailable: {s.desired - 1}" if s.least >= s.desired else ""

@@ -15,6 +15,7 @@ from triton_operator.core.world import World
 
 KNOWN_SECONDS = 2.0
 """How long a Gateway's proxies may take to learn of a new backend once the Gateway has accepted it."""
+LEAST_TURN = 25
 PRIMED = 1
 WHOLE = 1_000_000
 """A backend without a weight is none for some Gateways. They add it and send it requests in one go, and their proxies
@@ -70,8 +71,32 @@ def weights_of(world: World, record: Record, target: str, *, desired: int, arriv
         share = 100 if stable not in record.serving else _share(arrived, present(world, before), desired)
         if trial:
             share = max(share, _borne(world, record, trial.weight, target, desired))
+            share = min(share, trial.weight + turn(desired))
     share = min(100, share) if reachable(world, record, target) else 0
     return {name: weight for name, weight in ((before, 100 - share), (target, share)) if weight}
+
+
+def turn(desired: int) -> int:
+    """Say by how many percent the weight of a promoted canary may rise before its requests are looked at again.
+
+    Args:
+        desired: pods wanted in all.
+    """
+    return max(LEAST_TURN, math.ceil(100 / max(1, desired)))
+
+
+def unproven(world: World, record: Record, *, desired: int) -> int:
+    """Count the pods that the revision that served keeps while another takes over, until that has borne their share.
+
+    Args:
+        world: the world.
+        record: the record.
+        desired: pods wanted in all, 0 or more.
+    """
+    trial = record.trial
+    if trial is None or not trial.promoted or not is_split(world):
+        return 0
+    return math.ceil((100 - trial.weight) * desired / 100)
 
 
 def _back(world: World, record: Record, target: str, desired: int) -> dict[str, int]:

@@ -144,6 +144,7 @@ class Measured:
         trouble: what is amiss, or None.
         edge: the duration in milliseconds above which requests were counted as slow; None where none was.
         shared: whether just those requests were counted that the Gateways share out.
+        unseen: whether some are counted of which nobody tells whether they failed.
         source: stands for which requests were counted.
         values: of the person's own metrics, by name.
     """
@@ -152,6 +153,7 @@ class Measured:
     trouble: str | None = None
     edge: float | None = None
     shared: bool = False
+    unseen: bool = False
     source: str = ""
     values: Mapping[str, Value] = field(default_factory=dict)
 
