@@ -1,15 +1,17 @@
-"""Prometheus in the cluster: it scrapes the proxies of Envoy Gateway.
+"""Prometheus in the cluster: it scrapes the proxies of Envoy Gateway. And the kind PodMonitor, which nobody heeds here.
 
 Not for: what is asked of it; that is the operator's.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
-from cluster import debian
+from cluster import debian, tools
 from cluster.cache import Cache, key
 from cluster.engine import Engine
 from cluster.gateway import HERE, SYSTEM, Kubectl
+from cluster.processes import run
 from cluster.progress import step
 
 Json = dict[str, Any]
@@ -20,6 +22,7 @@ URL = f"http://{NAME}.{NAMESPACE}.svc:9090"
 REPOSITORY = "localhost/prometheus"
 SCRAPE_SECONDS = 5
 PACKAGE = "prometheus"
+_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 
 _PROXIES = "envoy-metrics"
 _PROXY_PORT = 19001
@@ -57,11 +60,19 @@ def build_image(cache: Cache, engine: Engine, base: str | None) -> str:
 
 
 def install(kubectl: Kubectl, *, image: str) -> None:
-    """Run one Prometheus, at `prometheus.monitoring.svc:9090`."""
+    """Run one Prometheus, at `prometheus.monitoring.svc:9090`, and install the CRD of PodMonitors."""
     with step("installing Prometheus", about_seconds=10):
+        kubectl("apply", "--server-side", "--force-conflicts", f"--filename={pod_monitors()}")
         body = {"apiVersion": "v1", "kind": "List", "items": _objects(image)}
         kubectl("apply", "-f", "-", stdin=json.dumps(body).encode())
         kubectl("rollout", "status", f"deployment/{NAME}", f"--namespace={NAMESPACE}", "--timeout=90s")
+
+
+def pod_monitors() -> Path:
+    """Fetch the CRD of PodMonitors out of the Go module of the Prometheus Operator."""
+    source = tools.HERE / "prometheus-operator"
+    told = json.loads(run(["go", "mod", "download", "-json", _OPERATOR], cwd=source))
+    return Path(told["Dir"]) / "example" / "prometheus-operator-crd" / "monitoring.coreos.com_podmonitors.yaml"
 
 
 def _objects(image: str) -> list[Json]:

@@ -74,6 +74,18 @@ def test_a_route_is_left_to_who_has_its_name_made_when_it_is_free_and_removed_at
     namespace.until(lambda: not namespace.listed("httproutes") and not namespace.listed("grpcroutes"))
 
 
+def test_a_monitor_is_left_to_who_has_its_name_and_made_when_it_is_free(namespace: Namespace) -> None:
+    monitor = {"metadata": {"name": "adder-metrics"}, "spec": {"selector": {}, "podMetricsEndpoints": []}}
+    taken = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor"} | monitor
+    namespace.apply(taken, model("model"), service("adder", **IDLE))
+    namespace.wait("adder", "Stalled")
+    assert condition(namespace.get("tisvc", "adder"))["reason"] == "NameConflict"
+    assert not namespace.get("podmonitor", "adder-metrics")["spec"]["podMetricsEndpoints"]
+    namespace.kubectl("delete", "podmonitor/adder-metrics")
+    namespace.wait("adder", "Ready")
+    assert namespace.get("podmonitor", "adder-metrics")["spec"]["podMetricsEndpoints"]
+
+
 def test_former_revisions_are_kept_but_not_for_ever(namespace: Namespace) -> None:
     namespace.apply(model("model"), service("adder", **IDLE))
     first = _settled(namespace, "adder", version=1)

@@ -83,7 +83,7 @@ def test_the_defaults_are_those_of_the_operator(render: Render) -> None:
 def test_every_setting_is_written_so_that_none_depends_on_the_operators_defaults(render: Render) -> None:
     found = render().settings
     assert found.keys() == written(Settings)
-    for name in ("watch", "leaderElection", "log", "gpu", "prometheus"):
+    for name in ("watch", "leaderElection", "log", "gpu", "prometheus", "podMonitor"):
         assert found[name].keys() == written(type(getattr(Settings(prepareImage="any"), name)))
 
 

@@ -146,6 +146,8 @@ class Cluster:
     """The weights that the Gateway has taken over, the greater one where its routes differ."""
     gateway_api: bool = True
     """Whether the API server serves routes."""
+    monitors: bool = True
+    """Whether it serves PodMonitors."""
     gateway: bool = True
     """Whether the Gateway takes over what is written."""
     controller: str = "gateway.envoyproxy.io/gatewayclass-controller"
@@ -318,7 +320,7 @@ class Cluster:
         self._looked_at_pods = pods is not None
         kept = [from_object(body) for body in self.revisions.values()]
         record = decode(self.record) if self.record is not None else None
-        copies = frozenset(name for kind, name in self.bodies if kind == names.CONFIG_MAP.kind)
+        copies = self._named(names.CONFIG_MAP)
         asked = needs(self.spec, record, {r.name: r for r in kept if r}, copies)
         name = None if is_ready(own) else golden_name(self.spec)
         golden = {name} if name else set()
@@ -344,6 +346,7 @@ class Cluster:
                 names.SERVICE: frozenset(self.services),
                 names.POD_DISRUPTION_BUDGET: frozenset(self.budgets),
             }
+            | ({names.POD_MONITOR: self._named(names.POD_MONITOR)} if self.monitors else {})
             | {
                 kind: frozenset([SERVICE] if kind in self.routes else [])
                 for kind in names.ROUTE_KINDS
@@ -364,6 +367,9 @@ class Cluster:
             waits=(),
             now=self.now,
         )
+
+    def _named(self, of: names.Kind) -> frozenset[str]:
+        return frozenset(name for kind, name in self.bodies if kind == of.kind)
 
     # What happens.
 

@@ -12,7 +12,7 @@ from tests.resolved import resolved
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.revision import render, to_data
-from triton_operator.resources import children
+from triton_operator.resources import children, monitor
 from triton_operator.resources.children import Owner
 
 from .specs import SPECS
@@ -45,6 +45,7 @@ def children_of(name: str) -> list[Json]:
         children.revision_service(OWNER, revision.name),
         children.budget(OWNER, revision.name),
         children.record(OWNER, "{}", "record.json"),
+        monitor.pod_monitor(OWNER, SETTINGS.podMonitor),
     ]
 
 
@@ -60,7 +61,8 @@ def test_children_are_as_the_golden_files_show_them(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY_SPEC)
 @pytest.mark.parametrize("version", ["1.31", "1.34"])
 def test_children_are_what_kubernetes_takes(name: str, version: str) -> None:
-    for child in children_of(name):
+    own = [child for child in children_of(name) if child["kind"] != "PodMonitor"]  # that is no kind of Kubernetes
+    for child in own:
         kubernetes_validate.validate(child, version, strict=True)
 
 

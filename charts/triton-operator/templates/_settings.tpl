@@ -36,6 +36,10 @@ prometheus:
   caFile: {{ ternary "/etc/prometheus-ca/ca.crt" nil (ne .Values.prometheus.caConfigMap "") | toJson }}
   tokenFile: {{ ternary .Values.prometheus.tokenFile nil (ne .Values.prometheus.tokenFile "") | toJson }}
   headers: {{ .Values.prometheus.headers | toJson }}
+podMonitor:
+  enabled: {{ .Values.podMonitor.enabled | toJson }}
+  intervalSeconds: {{ int .Values.podMonitor.intervalSeconds }}
+  labels: {{ .Values.podMonitor.labels | toJson }}
 workers: {{ int .Values.workers }}
 resyncSeconds: {{ int .Values.resyncSeconds }}
 port: 8080

@@ -65,6 +65,7 @@ LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 GRPC_ROUTE = Kind("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
+POD_MONITOR = Kind("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 EVENT = Kind("events.k8s.io", "v1", "Event", "events")
 POD_EVENT = Kind("", "v1", "Event", "events")  # what the kubelet writes about pods
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
@@ -73,4 +74,4 @@ POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisrupti
 CHILD_KINDS = (CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, POD_DISRUPTION_BUDGET)
 # The same, where the cluster serves them.
 ROUTE_KINDS = (HTTP_ROUTE, GRPC_ROUTE)
-OPTIONAL_KINDS = ROUTE_KINDS
+OPTIONAL_KINDS = (*ROUTE_KINDS, POD_MONITOR)

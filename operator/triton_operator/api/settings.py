@@ -80,6 +80,19 @@ class Prometheus(StrictModel):
     )
 
 
+class PodMonitor(StrictModel):
+    """The PodMonitor of each service, for the Prometheus Operator, where the cluster has that kind."""
+
+    enabled: bool = Field(default=True, description="Make it. false: what was made is removed.")
+    intervalSeconds: Whole = Field(
+        default=5, ge=1, le=3600, description="How often Prometheus is to read what Triton has counted."
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Labels by which a Prometheus selects PodMonitors, such as {release: kube-prometheus-stack}.",
+    )
+
+
 class Settings(StrictModel):
     """Everything an administrator decides for all services."""
 
@@ -102,6 +115,7 @@ class Settings(StrictModel):
     log: Log = Log()
     gpu: GpuSettings = GpuSettings()
     prometheus: Prometheus = Prometheus()
+    podMonitor: PodMonitor = PodMonitor()
     workers: Whole = Field(default=16, ge=1, le=64, description="Services reconciled, and API requests, at a time.")
     resyncSeconds: Whole = Field(
         default=600, ge=30, le=86400, description="Every object is listed and looked at again after this time, ± 10 %."

@@ -13,6 +13,7 @@ from triton_operator.api.names import (
     DEPLOYMENT,
     LABEL_SERVICE,
     POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     ROUTE_KINDS,
     SERVICE,
     Kind,
@@ -48,6 +49,7 @@ from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 from triton_operator.resources import children
 from triton_operator.resources.children import Owner
+from triton_operator.resources.monitor import monitor_name, pod_monitor
 from triton_operator.resources.route import Pinned, kinds, routes
 
 Json = dict[str, Any]
@@ -222,7 +224,13 @@ def _children(
     for revision in running:
         if spec.pod_disruption_budget.enabled:
             found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
+    if _is_monitored(world):
+        found.append((POD_MONITOR, pod_monitor(owner, world.settings.podMonitor)))
     return tuple(found)
+
+
+def _is_monitored(world: World) -> bool:
+    return world.settings.podMonitor.enabled and POD_MONITOR in world.listed
 
 
 def _pinned(running: Iterable[Revision], slots: tuple[str, ...]) -> list[Pinned]:
@@ -292,6 +300,7 @@ def _surplus(
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
         CONTROLLER_REVISION: history,
+        POD_MONITOR: {monitor_name(world.name)} if _is_monitored(world) else set(),
         **{kind: {world.name} if kind in kinds(spec.routing.gateway) else set() for kind in ROUTE_KINDS},
     }
     return tuple(
