@@ -23,7 +23,7 @@ from triton_operator.api.status import CANARY_PAUSED
 from triton_operator.controller.queue import Key
 
 Result = Literal["done", "again", "error"]
-"""How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again; the user must act."""
+"""How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again."""
 
 _PREFIX = "triton_operator"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
