@@ -207,9 +207,7 @@ class Kube:
             ),
         )
 
-    async def delete(
-        self, kind: Kind, *, namespace: str | None, name: str, uid: str | None, grace_seconds: int | None = None
-    ) -> None:
+    async def delete(self, kind: Kind, *, namespace: str | None, name: str, uid: str | None) -> None:
         """Delete an object, its dependents in the background; it is no error when it is gone already.
 
         Args:
@@ -217,7 +215,6 @@ class Kube:
             namespace: the object's namespace.
             name: the object's name.
             uid: only this very object; None: whichever has the name.
-            grace_seconds: time for a pod to end, instead of its own.
 
         Raises:
             Conflict: another object has that name now.
@@ -225,8 +222,6 @@ class Kube:
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
         try:
             await self._json("delete", Request("DELETE", wire.path(kind, namespace=namespace, name=name), body=options))
         except NotFound:
