@@ -87,6 +87,23 @@ async def test_a_failure_is_tried_again_with_growing_pauses(error: Exception) ->
     assert (reconciler.times, counted) == ([0.0, 0.5, 1.5, 3.5], {"error": 4})
 
 
+@pytest.mark.parametrize(
+    ("asked", "times"),
+    [
+        pytest.param(60.0, [0.0, 63.0, 126.0], id="longer than the pauses of our own"),
+        pytest.param(1.0, [0.0, 1.05, 2.1, 4.1], id="shorter than those from the third on"),
+    ],
+)
+async def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(asked: float, times: list[float]) -> None:
+    async def act(key: Key) -> float | None:
+        raise ApiError(status=429, reason="TooManyRequests", message="no", retry_after=asked)
+
+    reconciler, counted = await run(act, seconds=times[-1] + 1)
+
+    assert reconciler.times == pytest.approx(times)
+    assert counted == {"error": len(times)}
+
+
 async def test_a_reconcile_that_hangs_ends_at_the_deadline_and_is_tried_again() -> None:
     async def act(key: Key) -> float | None:
         await asyncio.Event().wait()

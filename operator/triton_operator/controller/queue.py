@@ -105,8 +105,12 @@ class WorkQueue:
             timer.cancel()
         self._timers[key] = loop.call_at(when, self._due, key)
 
-    def retry(self, key: Key) -> float:
+    def retry(self, key: Key, *, at_least: float = 0.0) -> float:
         """Queue a key after a failure, each time later: 0.5 s, 1 s, 2 s … 5 min, ± 10 %.
+
+        Args:
+            key: the key.
+            at_least: seconds that somebody asked to wait; never less than that, and up to 10 % more.
 
         Returns:
             The seconds until then.
@@ -114,7 +118,7 @@ class WorkQueue:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         exact = min(BACKOFF_MOST_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures, 32))
-        delay = exact * (0.9 + 0.2 * self._jitter())
+        delay = max(exact * (0.9 + 0.2 * self._jitter()), at_least * (1.0 + 0.1 * self._jitter()))
         self._observer.retried()
         self.add_after(key, delay)
         return delay

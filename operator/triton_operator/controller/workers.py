@@ -96,7 +96,8 @@ class Workers:
                 _log.info("Tried again in %.1f s: %s", self._queue.retry(key), error)
             except (ApiError, TimeoutError) as error:
                 told = str(error) or f"not done within {DEADLINE_SECONDS:g} s"
-                _log.warning("Tried again in %.1f s: %s", self._queue.retry(key), told)
+                asked = error.retry_after if isinstance(error, ApiError) else None
+                _log.warning("Tried again in %.1f s: %s", self._queue.retry(key, at_least=asked or 0.0), told)
             except Exception:
                 _log.exception("Tried again in %.1f s after an unexpected error", self._queue.retry(key))
             else:

@@ -30,7 +30,8 @@ CALL_SECONDS = 30.0
 """Time limit of one request, from connecting to the last byte of the answer."""
 
 PATIENCE_SECONDS = 10.0
-"""How long one call waits in all when the server answers 429 or 503 with Retry-After; then it raises."""
+"""How long one call waits in all when the server answers 429 or 503 with Retry-After; then it raises, and the rest is
+the caller's to wait."""
 
 # Not the bare type: for that the client library writes JSON that is not YAML (two \\u escapes for one character).
 _APPLY = "application/apply-patch+yaml; charset=utf-8"

@@ -68,8 +68,8 @@ def refuse(response: aiohttp.ClientResponse, data: bytes) -> NoReturn:
         answer = None
     status = answer if isinstance(answer, dict) else {}
     try:
-        retry_after = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
+        retry_after = float(int(response.headers["Retry-After"]))
+    except (KeyError, ValueError, OverflowError):  # it may also be a date, which the API server does not write
         retry_after = None
     raise api_error(
         status=response.status,
