@@ -120,6 +120,11 @@ def plan_of(change: Callable[[World], World]) -> tuple[int, Json]:
     return world.generation, decide(world).status
 
 
+def unreadable(cluster: Cluster) -> tuple[int, Json]:
+    world = replace(cluster.world(), spec=None, spec_error="spec.x: unknown")
+    return world.generation, decide(world).status
+
+
 STATES = [
     pytest.param(created, "InProgress", "", "", "", id="just created"),
     pytest.param(unseen, "InProgress", "Serving", "True", "", id="new spec not looked at"),
@@ -166,13 +171,9 @@ STATES = [
         "Degraded",
         id="not accepted",
     ),
+    pytest.param(lambda: unreadable(settled()), "Failed", "InvalidSpec", "False", "Degraded", id="cannot be read"),
     pytest.param(
-        lambda: plan_of(lambda world: replace(world, spec=None, spec_error="spec.x: unknown")),
-        "Failed",
-        "InvalidSpec",
-        "False",
-        "Failed",
-        id="cannot be read",
+        lambda: unreadable(Cluster(spec_of(1))), "Failed", "InvalidSpec", "False", "Failed", id="never could be read"
     ),
 ]
 
@@ -203,6 +204,15 @@ def test_what_serves_is_available_while_the_next_version_fails() -> None:
     assert cluster.status["rejected"]["version"] == BROKEN
     assert "canary" not in cluster.status
     assert cluster.status["lastFailure"]["reason"] == "BadConfig"
+
+
+def test_it_is_told_when_what_a_spec_that_cannot_be_read_left_alone_serves_no_more() -> None:
+    cluster = settled(replicas=2)
+    for deployment in cluster.deployments.values():
+        deployment.ready = 0
+    _, status = unreadable(cluster)
+    assert next(c for c in status["conditions"] if c["type"] == "Available")["status"] == "False"
+    assert status["phase"] == "Failed"
 
 
 def test_a_rollout_that_gets_on_slowly_is_not_out_of_time() -> None:

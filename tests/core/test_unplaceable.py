@@ -32,6 +32,20 @@ def test_a_refused_first_spec_makes_nothing_and_says_why() -> None:
     assert "spec.gpu.nodePool" in cluster.told[0].message
 
 
+def test_a_refused_first_spec_is_called_suspended_for_as_long_as_it_asks_for_that() -> None:
+    cluster = Cluster(refused_spec(1))
+    cluster.run(3)
+    cluster.change(refused_spec(1, suspend=True))
+    cluster.run(3)
+    assert (cluster.status["phase"], conditions(cluster)["Suspended"][0]) == ("Suspended", "True")
+    cluster.change(refused_spec(1))
+    cluster.run(3)
+
+    assert "Suspended" not in conditions(cluster)
+    assert conditions(cluster)["Available"] == ("False", "NoReadyPods")
+    assert cluster.status["phase"] == "Failed"
+
+
 def test_a_corrected_first_spec_is_taken_at_once() -> None:
     cluster = Cluster(refused_spec(1))
     cluster.run(3)

@@ -38,16 +38,19 @@ from triton_operator.core.canary_status import (
     unrouted,
 )
 from triton_operator.core.lookup import Look
+from triton_operator.core.record import Record
 from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, deadline, provision_seconds
-from triton_operator.core.situation import Situation, Verdict, why
+from triton_operator.core.situation import Situation, Verdict, ready_pods, why
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import World
 from triton_operator.resources.children import headless_name
 from triton_operator.resources.labels import NO_REVISION
 
 Json = dict[str, Any]
+
+ON_REQUEST: Verdict = ("True", "Suspended", "no pods on request")
 
 
 def ready(s: Situation) -> Verdict:
@@ -173,11 +176,11 @@ def _all_ready(s: Situation) -> bool:
     return s.fleet.ready >= s.expected
 
 
-def available(s: Situation) -> Verdict:
-    """Say whether requests are served."""
-    if s.ready:
-        return "True", "RequestsServed", f"{_serving(s.ready, *s.record.serving)} requests"
-    if s.record.suspended:
+def available(world: World, record: Record) -> Verdict:
+    """Say whether requests are served, whatever the spec asks for."""
+    if count := ready_pods(world, record):
+        return "True", "RequestsServed", f"{_serving(count, *record.serving)} requests"
+    if record.suspended:
         return "False", "Suspended", "suspended on request: no pods"
     return "False", "NoReadyPods", "no pod in service is ready"
 
@@ -204,11 +207,11 @@ def conditions(s: Situation) -> list[Json]:
     status, reason, message = readiness
     found: dict[str, Verdict | None] = {
         READY: readiness,
-        AVAILABLE: available(s),
+        AVAILABLE: available(s.world, s.record),
         ACCEPTED: ("False", *s.refusal) if s.refusal else ("True", "Accepted", "the spec can be carried out"),
         RECONCILING: (("True", reason, message) if status == "Unknown" else ("False", reason, "no work is under way")),
         STALLED: (("True", reason, message) if status == "False" else ("False", reason, "nothing stands in the way")),
-        SUSPENDED: ("True", "Suspended", "no pods on request") if s.record.suspended else None,
+        SUSPENDED: ON_REQUEST if s.record.suspended else None,
         SERVES_ON_CPU: serves_on_cpu(s),
         CANARY_PAUSED: ("True", s.record.trial.paused or "CanaryPauseStep", trial_told(s))
         if s.record.trial and is_paused(s)

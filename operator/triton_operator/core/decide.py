@@ -23,7 +23,16 @@ from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, 
 from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
 from triton_operator.core.canary_status import is_on_trial, is_surge_exhausted
-from triton_operator.core.conditions import dated, failing, is_whole, looking_up, status
+from triton_operator.core.conditions import (
+    ON_REQUEST,
+    available,
+    dated,
+    failing,
+    is_whole,
+    looking_up,
+    phase,
+    status,
+)
 from triton_operator.core.goal import Goal, choose, missing_kinds, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
@@ -398,7 +407,7 @@ def _unbegun(world: World, goal: Goal) -> Plan:
         STALLED: ("True", *told) if over else ("False", told[0], "nothing stands in the way"),
     }
     if suspended:
-        wanted[SUSPENDED] = ("True", "Suspended", "no pods on request")
+        wanted[SUSPENDED] = ON_REQUEST
     built: Json = {
         "observedGeneration": world.generation,
         "phase": "Suspended" if suspended else "Failed" if over else "Pending",
@@ -422,18 +431,25 @@ def _unbegun(world: World, goal: Goal) -> Plan:
 
 
 def _left_alone(world: World, reason: str, message: str, *, record: Record | None = None) -> Plan:
-    """Leave everything as it is, and say why."""
+    """Leave everything as it is, and say why, and whether that serves."""
+    record = record or world.record or recover(world)
     before = {c["type"]: c for c in world.status.get("conditions") or []}
     wanted = {ACCEPTED: "False", READY: "False", STALLED: "True", RECONCILING: "False"}
-    told = dated(world, {type_: (value, reason, message) for type_, value in wanted.items()})
+    verdicts = {type_: (value, reason, message) for type_, value in wanted.items()}
+    verdicts[AVAILABLE] = available(world, record)
+    kept = dict(before)
+    if world.spec:  # else it cannot be told whether it still asks for that
+        kept.pop(SUSPENDED, None)
+        verdicts |= {SUSPENDED: ON_REQUEST} if world.spec.suspend else {}
+    listed = kept | {c["type"]: c for c in dated(world, verdicts)}
     built = dict(world.status) | {
         "observedGeneration": world.generation,
-        "phase": "Failed",
-        "conditions": [*(c for type_, c in before.items() if type_ not in wanted), *told],
+        "phase": phase(listed),
+        "conditions": list(listed.values()),
     }
     changed = before.get(ACCEPTED, {}).get("reason") != reason
     return Plan(
-        record=record or world.record or recover(world),
+        record=record,
         children=(),
         surplus=(),
         status=built,

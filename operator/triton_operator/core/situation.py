@@ -67,7 +67,12 @@ class Situation:
     @property
     def ready(self) -> int:
         """Ready pods in service."""
-        return sum(self.world.fleets.get(name, NOTHING).ready for name in self.record.serving)
+        return ready_pods(self.world, self.record)
+
+
+def ready_pods(world: World, record: Record) -> int:
+    """Count the ready pods in service."""
+    return sum(world.fleets.get(name, NOTHING).ready for name in record.serving)
 
 
 def why(s: Situation) -> str:
