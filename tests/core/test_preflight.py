@@ -24,6 +24,7 @@ GOLDEN: Json = {"goldenRequests": {"configMapName": "golden"}}
 REQUESTS: dict[str, Json] = {"golden": {"data": {"a.json": json.dumps(REQUEST)}}}
 OTHER = 3
 WRONG = 4
+LONG_TICKS = int(3 * 900 / TICK)  # longer than pods may wait for nodes, and load
 
 
 def settled(rollout: Json | None = None, **changes: Any) -> Cluster:
@@ -159,6 +160,21 @@ def test_requests_that_cannot_be_read_are_told_before_a_pod_starts_and_mended(
     assert len(cluster.pods) == 2
     cluster.config_maps["golden"] = REQUESTS["golden"]
     cluster.run(40)
+    assert version(cluster) == {2}
+    assert_settled(cluster)
+
+
+def test_requests_that_were_away_for_long_while_a_revision_loaded_cost_it_no_time() -> None:
+    cluster = settled()
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    cluster.run(2)
+    assert len(cluster.deployments) == 2
+    del cluster.config_maps["golden"]
+    cluster.run(LONG_TICKS)
+    assert cluster.condition("Ready")["reason"] == "ConfigMapMissing"
+    assert version(cluster) == {1}
+    cluster.config_maps = dict(REQUESTS)
+    cluster.settle()
     assert version(cluster) == {2}
     assert_settled(cluster)
 

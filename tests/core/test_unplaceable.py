@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import pytest
+
 from triton_operator.api.gpu import Gpu
+from triton_operator.api.gpu_settings import GpuProfile, GpuSettings
 from triton_operator.api.names import DEPLOYMENT
+from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 
-from .simulator import LOAD_TICKS, Cluster, spec_of
+from .simulator import LOAD_TICKS, TICK, Cluster, spec_of
 
 Json = dict[str, Any]
+LONG_TICKS = int(3 * 900 / TICK)  # longer than pods may wait for nodes, and load
 ELSEWHERE = Gpu(node_pool="inference")  # the GPU operator, which the simulator's settings name, knows no pools
 
 
@@ -107,6 +112,42 @@ def test_a_pod_lost_under_a_refused_spec_is_seen_and_replaced() -> None:
     cluster.run(30)
 
     assert conditions(cluster)["Available"][0] == "True"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_spec_that_other_settings_allow_is_carried_out_however_long_it_was_refused(first: bool) -> None:
+    cluster = Cluster(refused_spec(1) if first else spec_of(1, replicas=2))
+    cluster.run(20)
+    cluster.change(refused_spec(2))
+    cluster.run(LONG_TICKS)
+    assert conditions(cluster)["Stalled"] == ("True", "UnsupportedByProvider")
+    pools = GpuSettings(profile=GpuProfile(nodePoolLabel="pool"))
+    cluster.settings = cluster.settings.model_copy(update={"gpu": pools})
+    cluster.restart_operator()
+    cluster.settle()
+
+    assert conditions(cluster)["Ready"] == ("True", "Serving")
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_what_was_under_way_has_its_time_again_when_settings_allow_its_spec_again() -> None:
+    rollout = {"strategy": "Canary", "analysis": {"slowRequests": {"thresholdMilliseconds": 50}}}
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout))
+    cluster.settle()
+    cluster.nowhere = frozenset({2})
+    cluster.change(spec_of(2, replicas=2, rollout=rollout))
+    cluster.run(5)
+    assert len(cluster.deployments) == 2
+    before, cluster.settings = cluster.settings, Settings(prepareImage="operator:1")
+    cluster.restart_operator()
+    cluster.run(LONG_TICKS)
+    assert conditions(cluster)["Accepted"] == ("False", "PrometheusNeeded")
+    cluster.settings, cluster.nowhere = before, frozenset()
+    cluster.restart_operator()
+    cluster.settle()
+
+    assert conditions(cluster)["Ready"] == ("True", "Serving")
+    assert cluster.status["stable"]["version"] == 2
 
 
 def test_the_former_spec_is_ready_again_at_once() -> None:

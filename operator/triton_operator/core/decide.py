@@ -153,7 +153,10 @@ def decide(world: World) -> Plan:
     if fallen := blue_green.fallen(world, record, failure, desired=desired):
         return decide(replace(world, record=fallen))
     share = shares[record.stable if record.resuming and record.stable in shares else target.name]
-    settled = is_whole(situation) or is_on_trial(situation) or is_surge_exhausted(situation)
+    # While it may not go on, no time runs: once what is in its way has gone, it has not failed for that.
+    barred = (goal.refusal or canary.refusal_of(world, record)) and not record.resuming
+    waits = bool(barred) or is_surge_exhausted(situation)
+    settled = is_whole(situation) or is_on_trial(situation) or waits
     record = timed(world, record, target.name, wanted=share, settled=settled)
     situation = replace(situation, record=record)
     built = status(situation)
