@@ -782,17 +782,20 @@ class Cluster:
         )
 
     def _pod(self, pod: Pod) -> Json:
+        made_by = self.bodies.get((names.DEPLOYMENT.kind, pod.revision))
+        annotations = made_by["spec"]["template"]["metadata"]["annotations"] if made_by else {}
         metadata: Json = {
             "name": pod.name,
             "uid": pod.name,
             "creationTimestamp": str(pod.born),
             "labels": {names.LABEL_SERVICE: SERVICE, names.LABEL_REVISION: pod.revision},
+            "annotations": annotations,
         }
         if pod.ends is not None:
             metadata["deletionTimestamp"] = str(pod.ends)
         status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}], "podIP": "10.0.0.1"}
         if pod.placed is None:
-            words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+            words = f"0/1 nodes are available: 1 Insufficient {annotations.get(names.ANNOTATION_GPU, 'cpu')}."
             homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
             status["conditions"].append(homeless)
         if not pod.healthy or pod.sourceless:

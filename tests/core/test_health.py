@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION, LABEL_SERVICE
+from triton_operator.api.names import (
+    ANNOTATION_GPU,
+    CONTAINER_PREPARE,
+    CONTAINER_TRITON,
+    LABEL_REVISION,
+    LABEL_SERVICE,
+)
 from triton_operator.core.health import MESSAGE_LENGTH, diagnose, last_words
 from triton_operator.core.world import Failure, Fleet
 from triton_operator.models.failure import PrepareError, Reason, termination_message
@@ -27,9 +33,9 @@ def pod(
     metadata: Json | None = None,
 ) -> Json:
     labels = {LABEL_SERVICE: "vision", LABEL_REVISION: REVISION}
+    own = {"labels": labels, "annotations": {ANNOTATION_GPU: "nvidia.com/gpu"}}
     return {
-        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": created, "labels": labels}
-        | (metadata or {}),
+        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": created} | own | (metadata or {}),
         "spec": {
             "nodeName": "gpu-7",
             "containers": [
@@ -317,6 +323,37 @@ def test_a_failure_is_told_in_the_words_of_who_noticed_it(status: Json, reason: 
     assert words in failure.message
     assert len(failure.message) <= MESSAGE_LENGTH
     assert SECRET not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("gpu", "short", "reason"),
+    [
+        pytest.param("nvidia.com/gpu", ["nvidia.com/gpu"], "InsufficientGPU", id="GPUs"),
+        pytest.param("nvidia.com/gpu", ["cpu", "nvidia.com/gpu", "memory"], "InsufficientGPU", id="GPUs among others"),
+        pytest.param("nvidia.com/mig-1g.10gb", ["nvidia.com/mig-1g.10gb"], "InsufficientGPU", id="slices"),
+        pytest.param("amd.com/gpu", ["amd.com/gpu"], "InsufficientGPU", id="of another name"),
+        pytest.param("nvidia.com/gpu", ["rdma/hca"], "Unschedulable", id="network cards"),
+        pytest.param("nvidia.com/gpu", ["nvidia.com/gpu.shared"], "Unschedulable", id="another resource of GPUs"),
+        pytest.param("nvidia.com/gpu.shared", ["nvidia.com/gpu"], "Unschedulable", id="whole GPUs"),
+        pytest.param(None, ["rdma/hca"], "Unschedulable", id="a pod without GPUs"),
+    ],
+)
+def test_only_a_lack_of_what_stands_for_the_gpus_of_a_pod_is_called_one_of_gpus(
+    gpu: str | None, short: list[str], reason: str
+) -> None:
+    lacking = ", ".join(f"1 Insufficient {name}" for name in short)
+    words = f"0/3 nodes are available: {lacking}. no new claims to deallocate, preemption: 0/3 nodes are available."
+    annotations = {"annotations": {ANNOTATION_GPU: gpu} if gpu else {}}
+
+    scheduled = diagnose(REVISION, FLEET, (pod(status=unscheduled(words), metadata=annotations),), now=NOW)
+
+    assert scheduled is not None
+    assert (scheduled.reason, scheduled.message) == (reason, words)
+    refused = {"phase": "Failed", "reason": f"OutOf{short[-1]}", "message": "Pod was rejected: the node has none"}
+    admitted = diagnose(REVISION, FLEET, (pod(status=refused, metadata=annotations),), now=NOW)
+    assert admitted is not None
+    expected = "OutOfmemory" if short[-1] == "memory" else reason
+    assert (admitted.reason, admitted.message) == (expected, refused["message"])
 
 
 @pytest.mark.parametrize(

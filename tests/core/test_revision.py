@@ -167,7 +167,7 @@ def test_a_revision_is_rebuilt_from_its_deployment_when_its_controller_revision_
             {
                 "model": {"name": "m", "uri": "pvc://claim/a/b", "version": 7},
                 "gpu": {"count": gpus},
-                "runtime": {"loadTimeoutSeconds": 300},
+                "runtime": {"loadTimeoutSeconds": 300, "resources": {"limits": {"rdma/hca": "8"}}},
             }
         )
         made = render("a", spec, SETTINGS, resolved(spec), number=3)

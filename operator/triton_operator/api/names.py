@@ -21,6 +21,7 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 ANNOTATION_RESTARTED = f"{GROUP}/restarted-at"
 ANNOTATION_REJECTED = f"{GROUP}/rejected"
 ANNOTATION_STABLE = f"{GROUP}/stable"
+ANNOTATION_GPU = f"{GROUP}/gpu-resource"
 
 HEADER_REVISION = "x-triton-revision"
 

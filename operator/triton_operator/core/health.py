@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
-from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
+from triton_operator.api.names import ANNOTATION_GPU, CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
 from triton_operator.core.times import seconds
 from triton_operator.core.world import Failure, Fleet
 
@@ -26,7 +26,7 @@ _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 # Reasons of the programs that read sources which no further try can change; `models.failure` has them all.
 FINAL = {"BadConfig", "BadLayout", "BadRequest", "NoVersions", "NotFound", "SourceChanged", "Unreadable"}
 _KILLED = {137, 143}  # by SIGKILL, by SIGTERM
-_SCHEDULER = ((r"persistentvolumeclaim \"", "VolumeMissing"), (r"Insufficient \S*/\S+", "InsufficientGPU"))
+_SHORT = re.compile(r"Insufficient (\S+?)[.,]?(?:\s|$)")  # of a resource, in the scheduler's words
 _REPLACED = "Triton does not restart a backend that has died, so the pod is replaced"
 _UNREADY = (
     f"the version of the model has not been ready for {DEAD_SECONDS} s, though Triton runs and it was ready before:"
@@ -162,9 +162,17 @@ def _scheduling(pod: Json) -> Failure | None:
     """No node takes the pod, in the scheduler's words."""
     if is_unschedulable(pod):
         message = (_condition(pod, "PodScheduled") or {}).get("message", "")
-        reason = next((reason for pattern, reason in _SCHEDULER if re.search(pattern, message)), "Unschedulable")
+        if 'persistentvolumeclaim "' in message:
+            return _failure(pod, "VolumeMissing", message)
+        reason = "InsufficientGPU" if _gpu(pod) in _SHORT.findall(message) else "Unschedulable"
         return _failure(pod, reason, message or "no node takes the pod")
     return None
+
+
+def _gpu(pod: Json) -> str | None:
+    """Name the resource that stands for the GPUs of a pod; None if it has none."""
+    found: str | None = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_GPU)
+    return found
 
 
 def _load_timeout(pod: Json, container: Json, ended: Json) -> int | None:
@@ -207,8 +215,9 @@ def _ending(pod: Json) -> Failure | None:
     if is_over(pod):
         reason = status["reason"]
         message = status.get("message") or reason
-        # Of a node that has lost its GPUs, as after a reboot without its device plugin: OutOfnvidia.com/gpu.
-        return _failure(pod, "InsufficientGPU" if "/" in reason else reason, message)
+        if "/" in reason:  # of a node without its devices, as after a reboot without their plugin: OutOfnvidia.com/gpu
+            reason = "InsufficientGPU" if reason == f"OutOf{_gpu(pod)}" else "Unschedulable"
+        return _failure(pod, reason, message)
     return None
 
 

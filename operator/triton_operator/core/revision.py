@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from triton_operator.api.names import ANNOTATION_RESTARTED, CONTAINER_PREPARE, CONTAINER_TRITON
+from triton_operator.api.names import ANNOTATION_GPU, ANNOTATION_RESTARTED, CONTAINER_PREPARE, CONTAINER_TRITON
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.drift import applied
@@ -187,7 +187,8 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
     """
     try:
         template = applied(body)["spec"]["template"]
-        template["metadata"].get("annotations", {}).pop(ANNOTATION_RESTARTED, None)
+        annotations = template["metadata"].get("annotations", {})
+        annotations.pop(ANNOTATION_RESTARTED, None)
         pod = template["spec"]
         prepare = next(c for c in pod["initContainers"] if c["name"] == CONTAINER_PREPARE)
         triton = next(c for c in pod["containers"] if c["name"] == CONTAINER_TRITON)
@@ -201,7 +202,7 @@ def from_deployment(body: dict[str, Any]) -> Revision | None:
             model=str(model["name"]),
             uri=str(model["uri"]),
             version=int(model["version"]),
-            gpu_count=max((int(n) for key, n in limits.items() if model["kind"] and "/" in key), default=0),
+            gpu_count=int(limits[annotations[ANNOTATION_GPU]]) if ANNOTATION_GPU in annotations else 0,
             load_timeout_seconds=int(probe["periodSeconds"]) * int(probe["failureThreshold"]),
             template=template,
         )

@@ -7,7 +7,14 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, PORT_GRPC, PORT_HTTP, PORT_METRICS
+from triton_operator.api.names import (
+    ANNOTATION_GPU,
+    CONTAINER_PREPARE,
+    CONTAINER_TRITON,
+    PORT_GRPC,
+    PORT_HTTP,
+    PORT_METRICS,
+)
 from triton_operator.api.pods import Toleration
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
@@ -101,10 +108,10 @@ def pod_template(
         "prometheus.io/port": str(PORT_METRICS),
         "prometheus.io/path": "/metrics",
     }
-    return {
-        "metadata": {"labels": (runtime.labels or {}) | labels, "annotations": scraping | (runtime.annotations or {})},
-        "spec": pod,
-    }
+    annotations = scraping | (runtime.annotations or {})
+    if placement.resource_name:  # the limits alone do not tell it from other devices, such as rdma/hca
+        annotations[ANNOTATION_GPU] = placement.resource_name
+    return {"metadata": {"labels": (runtime.labels or {}) | labels, "annotations": annotations}, "spec": pod}
 
 
 def pod_security(spec: InferenceServiceSpec) -> Json:
