@@ -19,6 +19,7 @@ from .simulator import DOWN_TICKS, LOAD_TICKS, TICK, Cluster, spec_of
 Json = dict[str, Any]
 BROKEN = 9
 CONFLICT = Problem("NameConflict", "the Service vision exists and is not this service's")
+REFUSAL = {"type": "Accepted", "status": "False", "reason": "NotAllowedByListeners", "message": "no"}
 LONG_TICKS = int((START_SECONDS + 600) / TICK) + 5
 
 
@@ -125,6 +126,78 @@ def unreadable(cluster: Cluster) -> tuple[int, Json]:
     return world.generation, decide(world).status
 
 
+def awaiting_sources(*, before: bool) -> Cluster:
+    """A version that is to be looked up where nobody answers, beside one that serves or as the first one."""
+    found = {"uri": "s3://models/resnet50", "version": None}
+    cluster = settled() if before else Cluster(spec_of(1, model=found), silent=True)
+    cluster.silent = True
+    cluster.change(spec_of(1, model=found))
+    cluster.run(3)
+    return cluster
+
+
+def asking(*, walled: bool = False, ticks: int = 20) -> Cluster:
+    """A new revision whose pods are ready and do not answer what they are asked."""
+    cluster = settled(replicas=2)
+    cluster.walled, cluster.mute = walled, not walled
+    cluster.change(spec_of(2, replicas=2))
+    cluster.run(ticks)
+    return cluster
+
+
+def on_trial(*steps: Json, **more: Any) -> Cluster:
+    rollout = {"strategy": "Canary", "steps": [{"setWeight": 50}, *steps]}
+    cluster = Cluster(spec_of(1, replicas=2, rollout=rollout), **more)
+    cluster.settle()
+    cluster.change(spec_of(2, replicas=2, rollout=rollout))
+    cluster.run(30, until=lambda c: c.weights.get(c.target) == 50)
+    cluster.run(2)
+    return cluster
+
+
+def without_room() -> Cluster:
+    rollout = {"maxSurgeGPUs": 0}
+    cluster = settled(rollout=rollout)
+    cluster.change(spec_of(2, rollout=rollout))
+    cluster.run(10)
+    return cluster
+
+
+def unrouted(*, ticks: int) -> Cluster:
+    cluster = Cluster(spec_of(1, rollout={"strategy": "Canary"}), refusal=REFUSAL)
+    cluster.run(30, until=lambda c: c.condition("Ready")["reason"] == "RouteNotAccepted")
+    cluster.run(ticks)
+    return cluster
+
+
+def unrouted_on_trial() -> Cluster:
+    cluster = on_trial({"pause": {"durationSeconds": 3600}})
+    cluster.refusal = REFUSAL
+    cluster.run(12)
+    return cluster
+
+
+def overwritten() -> Cluster:
+    """Fewer pods are wanted, and one that failed cannot be replaced, since the source holds other files now."""
+    cluster = settled(replicas=3)
+    cluster.bytes = "b"
+    cluster.kill(cluster.pods[0], gracefully=False)
+    cluster.run(10)
+    cluster.change(spec_of(1, replicas=2))
+    cluster.run(10)
+    return cluster
+
+
+def undone() -> Cluster:
+    cluster = settled()
+    (first,) = cluster.revisions
+    cluster.change(spec_of(2))
+    cluster.settle()
+    cluster.actions = {"undo": f"{first}/a"}
+    cluster.settle()
+    return cluster
+
+
 STATES = [
     pytest.param(created, "InProgress", "", "", "", id="just created"),
     pytest.param(unseen, "InProgress", "Serving", "True", "", id="new spec not looked at"),
@@ -163,6 +236,51 @@ STATES = [
     ),
     pytest.param(resuming, "InProgress", "Resuming", "Unknown", "Loading", id="resuming"),
     pytest.param(lambda: settled(replicas=0), "Current", "ScaledToZero", "True", "Ready", id="scaled to zero"),
+    pytest.param(
+        lambda: awaiting_sources(before=False), "InProgress", "Resolving", "Unknown", "Pending", id="sources looked up"
+    ),
+    pytest.param(
+        lambda: awaiting_sources(before=True), "InProgress", "Resolving", "Unknown", "Updating", id="looked up beside"
+    ),
+    pytest.param(
+        lambda: plan_of(lambda world: replace(world, waits=("the Service vision",))),
+        "InProgress",
+        "Waiting",
+        "Unknown",
+        "Updating",
+        id="a name still taken",
+    ),
+    pytest.param(asking, "InProgress", "Checking", "Unknown", "Updating", id="asked before requests"),
+    pytest.param(
+        lambda: asking(walled=True), "InProgress", "PodUnreachable", "Unknown", "Updating", id="cannot be asked"
+    ),
+    pytest.param(
+        lambda: asking(walled=True, ticks=LONG_TICKS + 40),
+        "Failed",
+        "PodUnreachable",
+        "False",
+        "Degraded",
+        id="cannot be asked for long",
+    ),
+    pytest.param(
+        lambda: on_trial({"pause": {"durationSeconds": 3600}}),
+        "InProgress",
+        "CanaryProgressing",
+        "Unknown",
+        "Updating",
+        id="on trial",
+    ),
+    pytest.param(
+        lambda: on_trial({"pause": {}}), "InProgress", "CanaryPaused", "Unknown", "Updating", id="waits for a person"
+    ),
+    pytest.param(without_room, "Failed", "RecreateNeeded", "False", "Degraded", id="no room for an update"),
+    pytest.param(
+        lambda: unrouted(ticks=0), "InProgress", "RouteNotAccepted", "Unknown", "Updating", id="no Gateway yet"
+    ),
+    pytest.param(lambda: unrouted(ticks=10), "Failed", "RouteNotAccepted", "False", "Degraded", id="no Gateway"),
+    pytest.param(unrouted_on_trial, "Failed", "RouteNotAccepted", "False", "Degraded", id="no Gateway any more"),
+    pytest.param(overwritten, "Failed", "SourceChanged", "False", "Degraded", id="files that have changed"),
+    pytest.param(undone, "Failed", "Undone", "False", "Degraded", id="undone by a person"),
     pytest.param(
         lambda: plan_of(lambda world: replace(world, problems=(CONFLICT,))),
         "Failed",
