@@ -24,7 +24,7 @@ class Sample:
     field: str
     words: str
     refused: list[Json]
-    taken: list[Json] = dataclasses.field(default_factory=list)
+    taken: list[Json]
 
 
 def runtime(name: str, *values: Any) -> list[Json]:
@@ -235,6 +235,7 @@ SAMPLES = [
         "model.uri",
         "the path of uri must not hold an empty part",
         model("uri", "pvc://a//b", "pvc://a/b//", "s3://bucket//b"),
+        model("uri", "pvc://a/b/c", "pvc://a/b/", "s3://bucket/b/c"),
     ),
     Sample(
         "runtime.resources",
@@ -288,11 +289,29 @@ SAMPLES = [
         [gpu(count=2, mig="1g.10gb")],
         [gpu(mig="1g.10gb", nodePool="pool", spot="Allow")],
     ),
-    Sample("gpu.resourceName", "mig chooses the resource", [gpu(mig="1g.10gb", resourceName="nvidia.com/mig-1g.10gb")]),
-    Sample("gpu.products", "mig chooses a slice", [gpu(mig="1g.10gb", products=["NVIDIA-L4"])]),
-    Sample("gpu.minMemory", "mig says the memory of the slice", [gpu(mig="1g.10gb", minMemory="10Gi")]),
     Sample(
-        "gpu.sharing", "a MIG slice is not shared", [gpu(mig="1g.10gb", sharing=way) for way in ("TimeSlicing", "MPS")]
+        "gpu.resourceName",
+        "mig chooses the resource",
+        [gpu(mig="1g.10gb", resourceName="nvidia.com/mig-1g.10gb")],
+        [gpu(mig="1g.10gb"), gpu(resourceName="nvidia.com/mig-1g.10gb")],
+    ),
+    Sample(
+        "gpu.products",
+        "mig chooses a slice",
+        [gpu(mig="1g.10gb", products=["NVIDIA-L4"])],
+        [gpu(mig="1g.10gb"), gpu(products=["NVIDIA-L4"])],
+    ),
+    Sample(
+        "gpu.minMemory",
+        "mig says the memory of the slice",
+        [gpu(mig="1g.10gb", minMemory="10Gi")],
+        [gpu(mig="1g.10gb"), gpu(minMemory="10Gi")],
+    ),
+    Sample(
+        "gpu.sharing",
+        "a MIG slice is not shared",
+        [gpu(mig="1g.10gb", sharing=way) for way in ("TimeSlicing", "MPS")],
+        [gpu(mig="1g.10gb", sharing="None"), gpu(sharing="TimeSlicing"), gpu(sharing="MPS")],
     ),
     Sample(
         "gpu.count",
@@ -300,7 +319,12 @@ SAMPLES = [
         [gpu(count=2, sharing=way) for way in ("TimeSlicing", "MPS")],
         [gpu(sharing="TimeSlicing", products=["NVIDIA-L4-SHARED"], minMemory="20Gi")],
     ),
-    Sample("gpu.resourceName", "sharing chooses the resource", [gpu(sharing="MPS", resourceName="nvidia.com/gpu")]),
+    Sample(
+        "gpu.resourceName",
+        "sharing chooses the resource",
+        [gpu(sharing=way, resourceName="nvidia.com/gpu") for way in ("TimeSlicing", "MPS")],
+        [gpu(sharing="None", resourceName="nvidia.com/gpu"), gpu(sharing="MPS")],
+    ),
     Sample(
         "gpu.products",
         "a product that ends in -SHARED is shared",
@@ -619,7 +643,12 @@ SAMPLES = [
             ["; rm -rf / $(HOME) `id` \n | & 数"],
         ),
     ),
-    Sample("runtime.args[0]", "an argument must not hold the character NUL", runtime("args", ["a\0b"])),
+    Sample(
+        "runtime.args[0]",
+        "an argument must not hold the character NUL",
+        runtime("args", ["a\0b"]),
+        runtime("args", ["a\tb\\0"], ["\u0001🦀"]),
+    ),
     Sample(
         "runtime.env[0]",
         "an environment variable takes value or valueFrom",
@@ -718,6 +747,7 @@ SAMPLES = [
         "runtime.resources.limits",
         "the quantity of an extended resource in requests and limits must be a whole number",
         [{"runtime": {"resources": {"limits": {"rdma/hca": quantity}}}} for quantity in ("500m", "1.5", "1k")],
+        [{"runtime": {"resources": {"limits": {"rdma/hca": quantity}}}} for quantity in (1, "1", "1000")],
     ),
     Sample(
         "runtime.resources.limits[memory]",
@@ -882,6 +912,7 @@ SAMPLES = [
         "runtime.volumeMounts[0].mountPath",
         "mountPath must not hold '.' or '..'",
         [mount(mountPath=path) for path in ("/..", "/a/../models", "/./models", "/a/.")],
+        [mount(mountPath=path) for path in ("/..a", "/a/...", "/a/b.", "/.a/b..c")],
     ),
     Sample(
         "runtime.volumeMounts[0].mountPath",
@@ -899,6 +930,7 @@ SAMPLES = [
         "runtime.volumeMounts[0].subPath",
         "subPath must not hold '.' or '..'",
         [mount(subPath=path) for path in ("..", "a/..", "a/../../etc", ".")],
+        [mount(subPath=path) for path in ("..a", "...", "a/b.", ".a/b..c")],
     ),
     Sample(
         "runtime.securityContext.runAsUser",
