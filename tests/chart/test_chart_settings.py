@@ -57,6 +57,7 @@ SECTIONS: dict[str, st.SearchStrategy[Any]] = {
                 st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10),
                 max_size=1,
             ),
+            "allowQueries": st.booleans(),
         },
     ),
     "workers": st.integers(1, 64),
@@ -102,6 +103,7 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
     assert read.gpu.model_dump(mode="json", exclude_unset=True) == gpu
     prometheus = VALUES["prometheus"] | values.get("prometheus", {})
     assert (read.prometheus.url, read.prometheus.headers) == (prometheus["url"], prometheus["headers"])
+    assert read.prometheus.allowQueries is prometheus["allowQueries"]
     assert (read.prometheus.tokenFile or "") == prometheus["tokenFile"]
     assert bool(read.prometheus.caFile) == bool(prometheus["caConfigMap"])
     assert read.workers == values.get("workers", VALUES["workers"])
@@ -120,6 +122,7 @@ def test_all_values_make_settings_that_the_operator_reads_as_they_were_meant(ren
         pytest.param(("log", "format"), "xml", id="format"),
         pytest.param(("gpu", "provider"), "azure", id="provider"),
         pytest.param(("prometheus", "url"), "prometheus:9090", id="no scheme"),
+        pytest.param(("prometheus", "allowQueries"), "no", id="no truth value"),
         pytest.param(("gpu", "profile", "memoryLabel"), "a b", id="label"),
         pytest.param(("gpu", "profile", "gpuLabel"), "a", id="misspelt in the profile"),
         pytest.param(("gpu", "profile", "migValue"), "1g.10gb", id="a value for every slice"),

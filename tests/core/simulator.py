@@ -20,6 +20,7 @@ from triton_operator.controller.world import is_ready, is_unsettled, ready_endpo
 from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs
+from triton_operator.core.measurements import withheld
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
@@ -488,11 +489,14 @@ class Cluster:
             pod.name: Sample(pod.revision, pod.requests, pod.failed, self.now, timed=pod.requests, slow=pod.slow)
             for pod in found
         }
+        values = self.values
+        if trouble := withheld(self.settings.prometheus):
+            values = {metric.name: Value(trouble=trouble) for metric in metrics_of(self.spec.rollout)}
         if self.by_pods or not self.controller.startswith(CONTROLLER):
-            return Measured(samples, values=self.values)
+            return Measured(samples, values=values)
         source = " ".join(kind.kind for kind in self.routes)
-        trouble = "GrpcStatusUnseen: failed gRPC calls are not counted" if self.unseen else None
-        return Measured(samples, trouble, edge=50.0, shared=True, unseen=self.unseen, source=source, values=self.values)
+        words = "GrpcStatusUnseen: failed gRPC calls are not counted" if self.unseen else None
+        return Measured(samples, words, edge=50.0, shared=True, unseen=self.unseen, source=source, values=values)
 
     def _write(self, kind: names.Kind, body: Json) -> None:
         name = body["metadata"]["name"]

@@ -6,16 +6,18 @@ import pytest
 
 from triton_operator.api.metric import Metric
 from triton_operator.api.rollout import Analysis
-from triton_operator.api.settings import Settings
+from triton_operator.api.settings import Prometheus, Settings
 from triton_operator.core import measurements
 from triton_operator.core.judge import Verdict
 from triton_operator.core.record import Record, Tally, Trial
 from triton_operator.core.world import Value
 
-from .simulator import Cluster, spec_of
+from .simulator import SETTINGS, Cluster, spec_of
 from .test_canary import STEPS, act, begun, canary, change, reason, weights
 
 Json = dict[str, Any]
+
+FORBIDDEN = Settings(prepareImage="operator:1", prometheus=Prometheus(url="http://prometheus", allowQueries=False))
 
 
 def metric(**more: Any) -> Json:
@@ -165,6 +167,54 @@ def test_a_metric_that_is_edited_is_asked_anew() -> None:
     cluster.run(2)
     assert measured(cluster)["bad"] < 9
     cluster.values["queue"] = Value(1.0)
+    assert weights(cluster)[-1] == 100
+
+
+def test_a_persons_own_queries_may_be_forbidden() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout=judged(metric())), settings=FORBIDDEN)
+    cluster.run(5)
+    accepted = cluster.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "QueriesForbidden")
+    assert accepted["message"] == (
+        "spec.rollout.analysis.metrics may not be used here, as the operator's setting prometheus.allowQueries is"
+        " false: remove metrics, or ask who runs the operator to allow them"
+    )
+    assert cluster.condition("Stalled")["status"] == "True"
+    assert not cluster.pods
+    change(cluster, spec_of(1, replicas=2, rollout=canary()))
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+    change(cluster, spec_of(2, replicas=2, rollout=canary()))
+    assert weights(cluster)[-1] == 100  # other judges are not affected
+
+
+def test_what_serves_serves_on_where_queries_are_forbidden_later() -> None:
+    cluster = begun(rollout=judged(metric()), values={"queue": Value(1.0)})
+    cluster.run(200, until=lambda c: c.weights.get(c.target) == 100)
+    cluster.settle()
+    cluster.settings = FORBIDDEN
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+    stable = cluster.status["stable"]["name"]
+    cluster.change(spec_of(3, replicas=1, rollout=judged(metric())))
+    cluster.settle()
+    assert cluster.condition("Accepted")["reason"] == "QueriesForbidden"
+    assert cluster.condition("Available")["status"] == "True"
+    assert cluster.weights == {stable: 100}
+
+
+def test_a_trial_is_held_where_queries_are_forbidden_meanwhile_whatever_they_came_to_before() -> None:
+    steps = [{"setWeight": 10}, {"pause": {"durationSeconds": 60}}]
+    cluster = begun(
+        rollout=judged(metric(requiredSuccesses=1, inconclusiveLimit=1000), steps=steps), values={"queue": Value(1.0)}
+    )
+    cluster.run(60, until=lambda c: measured(c)["good"] if "metrics" in c.status.get("rollout", {}) else 0)
+    cluster.settings = FORBIDDEN
+    cluster.run(100)
+    assert cluster.weights[cluster.target] == 10
+    assert cluster.condition("Accepted")["reason"] == "QueriesForbidden"
+    assert measured(cluster)["message"] == "the operator's setting prometheus.allowQueries is false"
+    cluster.settings = SETTINGS
     assert weights(cluster)[-1] == 100
 
 

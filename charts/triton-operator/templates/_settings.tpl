@@ -36,6 +36,7 @@ prometheus:
   caFile: {{ ternary "/etc/prometheus-ca/ca.crt" nil (ne .Values.prometheus.caConfigMap "") | toJson }}
   tokenFile: {{ ternary .Values.prometheus.tokenFile nil (ne .Values.prometheus.tokenFile "") | toJson }}
   headers: {{ .Values.prometheus.headers | toJson }}
+  allowQueries: {{ .Values.prometheus.allowQueries }}
 podMonitor:
   enabled: {{ .Values.podMonitor.enabled | toJson }}
   intervalSeconds: {{ int .Values.podMonitor.intervalSeconds }}

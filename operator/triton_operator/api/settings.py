@@ -78,6 +78,15 @@ class Prometheus(StrictModel):
     headers: dict[str, str] = Field(
         default_factory=dict, description="Further headers of each question, such as X-Scope-OrgID."
     )
+    allowQueries: bool = Field(
+        default=True,
+        strict=True,
+        description=(
+            "Whether services may be judged by PromQL of their authors' own, spec.rollout.analysis.metrics. It is asked"
+            " with this address, token and headers, and its value stands in status: false where not every author may"
+            " read all that these can."
+        ),
+    )
 
 
 class PodMonitor(StrictModel):

@@ -33,6 +33,7 @@ class Meter:
         Args:
             settings: where Prometheus is, if anywhere.
         """
+        self._withheld = measurements.withheld(settings.prometheus)
         self._source: Prometheus | None = None
         if settings.prometheus.url:
             self._source = Prometheus(settings.prometheus)
@@ -69,9 +70,11 @@ class Meter:
         Returns:
             What could be read.
         """
-        analysis, values = spec.rollout.analysis, {}
-        if self._source:
-            queries = measurements.queries(namespace, service, record, analysis, pods)
+        analysis = spec.rollout.analysis
+        queries = measurements.queries(namespace, service, record, analysis, pods)
+        # A trial that began when they were asked is held, not promoted by what they came to then.
+        values = dict.fromkeys(queries, Value(trouble=self._withheld or ""))
+        if self._source and not self._withheld:
             found = await asyncio.gather(*(_value(self._source, query) for query in queries.values()))
             values = dict(zip(queries, found, strict=True))
         if self._source and spec.routing.gateway and not (route and route.uncounted):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from triton_operator.api.names import Kind
 from triton_operator.api.rollout import Analysis
-from triton_operator.core import canary
+from triton_operator.core import analysis, canary
 from triton_operator.core.actions import take
 from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
@@ -143,6 +143,12 @@ def _unroutable(world: World, record: Record, revision: Revision) -> tuple[str, 
             f" here is of {world.route.uncounted}: remove slowRequests, or judge by a query of analysis.metrics"
         )
         return "SlowRequestsUnjudged", words
+    if analysis.metrics_of(rollout) and not world.settings.prometheus.allowQueries:
+        words = (
+            "spec.rollout.analysis.metrics may not be used here, as the operator's setting prometheus.allowQueries is"
+            " false: remove metrics, or ask who runs the operator to allow them"
+        )
+        return "QueriesForbidden", words
     if rollout.analysis and not world.settings.prometheus.url and (found := _asked_of_prometheus(rollout.analysis)):
         words = (
             f"spec.rollout.analysis.{found} needs the operator's setting prometheus.url: set it in the chart's values,"

@@ -13,6 +13,7 @@ from typing import Any
 from triton_operator.api.metric import PLACEHOLDER, Metric
 from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Analysis
+from triton_operator.api.settings import Prometheus
 from triton_operator.core.judge import Verdict
 from triton_operator.core.record import Record, Tally
 from triton_operator.core.world import Value
@@ -57,6 +58,13 @@ def queries(
         metric.name: PLACEHOLDER.sub(lambda found: stands_for[found[1]], metric.query)
         for metric in analysis.metrics or ()
     }
+
+
+def withheld(prometheus: Prometheus) -> str | None:
+    """Say why no query of a spec is asked, whatever was before; None where they are."""
+    if not prometheus.allowQueries:
+        return "the operator's setting prometheus.allowQueries is false"
+    return None if prometheus.url else "the operator's setting prometheus.url is empty"
 
 
 def heard(metric: Metric, before: Tally, value: Value, *, counts: bool) -> Tally:
