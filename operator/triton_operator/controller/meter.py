@@ -35,13 +35,16 @@ class Meter:
         """
         self._withheld = measurements.withheld(settings.prometheus)
         self._source: Prometheus | None = None
+        self._for_people: Prometheus | None = None
         if settings.prometheus.url:
             self._source = Prometheus(settings.prometheus)
+            # In threads of their own: slow queries of one author keep no other service's counters waiting.
+            self._for_people = Prometheus(settings.prometheus)
 
     def close(self) -> None:
         """Read nothing any more."""
-        if self._source:
-            self._source.close()
+        for source in filter(None, (self._source, self._for_people)):
+            source.close()
 
     async def read(
         self,
@@ -74,8 +77,8 @@ class Meter:
         queries = measurements.queries(namespace, service, record, analysis, pods)
         # A trial that began when they were asked is held, not promoted by what they came to then.
         values = dict.fromkeys(queries, Value(trouble=self._withheld or ""))
-        if self._source and not self._withheld:
-            found = await asyncio.gather(*(_value(self._source, query) for query in queries.values()))
+        if self._for_people and not self._withheld:
+            found = await asyncio.gather(*(_value(self._for_people, query) for query in queries.values()))
             values = dict(zip(queries, found, strict=True))
         if self._source and spec.routing.gateway and not (route and route.uncounted):
             slow = analysis.slow_requests.threshold_milliseconds if analysis and analysis.slow_requests else None
