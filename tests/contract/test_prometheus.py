@@ -233,6 +233,7 @@ async def test_an_expression_comes_to_one_number(
         pytest.param("rate(up)", "Prometheus says: .*expected type range vector", id="wrong type"),
         pytest.param("envoy_cluster_upstream_rq_xx", r"comes to \d+ series, not to one number: put sum", id="many"),
         pytest.param("vector(1)[1m:1s]", "something else than a number", id="a range"),
+        pytest.param("vector(1)[5d:1s]", "comes to more than 1 MiB, not to one number: put sum", id="very much"),
         pytest.param('"text"', "something else than a number", id="a text"),
     ],
 )
@@ -243,6 +244,18 @@ async def test_a_query_that_cannot_come_to_one_number_is_invalid(
     with pytest.raises(Unmeasured, match=words) as error:
         await number(prometheus[1], query)
     assert error.value.invalid
+
+
+async def test_no_more_is_read_of_an_answer_than_it_may_have(
+    prometheus: tuple[Servers, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await first(prometheus[1])
+    monkeypatch.setattr("triton_operator.edges.prometheus.MOST_BYTES", 1 << 20)
+    source = Prometheus(Settings(url=prometheus[1]))
+    with pytest.raises(Unmeasured, match=f"{prometheus[1]} answered with more than 1 MiB") as error:
+        await source.series("vector(1)[5d:1s]")
+    assert not error.value.invalid
+    source.close()
 
 
 async def test_a_question_that_fails_for_its_data_may_succeed_later(prometheus: tuple[Servers, str]) -> None:

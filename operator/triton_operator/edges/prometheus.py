@@ -5,7 +5,7 @@ Not for: what to ask; see `edges.envoy`.
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,12 @@ Json = dict[str, Any]
 ANSWER_SECONDS = 5.0
 """Time limit of one question: it is asked again at the next look."""
 AT_A_TIME = 4
+MOST_BYTES = 16 << 20
+"""Size limit of an answer: the counters of a service at one proxy are some 50 kB."""
+MOST_BYTES_OF_A_NUMBER = 1 << 20
+"""Size limit of an answer that is to be one number; a longer one tells that it is none."""
 _MESSAGE = 512
+_REMEDY = "put sum(…) or max(…) around it"
 
 
 class Unmeasured(Exception):
@@ -56,14 +61,12 @@ class Prometheus:
             The series, each with `metric` and `value` or `values`.
 
         Raises:
-            Unmeasured: no answer came within the time limit, or an error, or a partial answer.
+            Unmeasured: no answer came within the time limit, or an error, a partial answer or one that is too large.
         """
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS + 1):
-                return await loop.run_in_executor(self._threads, partial(self._asked, query))
-        except TimeoutError as error:
-            raise Unmeasured(f"{self._settings.url} did not answer within {ANSWER_SECONDS:g} s") from error
+            return await self._ask(query, MOST_BYTES)
+        except _TooLarge as error:
+            raise Unmeasured(f"{self._settings.url} answered with more than {MOST_BYTES >> 20} MiB") from error
 
     async def number(self, query: str) -> float | None:
         """Ask for the present value of an expression that comes to one number.
@@ -77,13 +80,25 @@ class Prometheus:
         Raises:
             Unmeasured: as `series`; or the expression comes to something else than one number.
         """
-        return number_of(await self.series(query))
+        try:
+            return number_of(await self._ask(query, MOST_BYTES_OF_A_NUMBER))
+        except _TooLarge as error:
+            words = f"it comes to more than {MOST_BYTES_OF_A_NUMBER >> 20} MiB, not to one number: {_REMEDY}"
+            raise Unmeasured(words, invalid=True) from error
 
     def close(self) -> None:
         """Ask nothing any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(self, query: str) -> list[Json]:
+    async def _ask(self, query: str, most_bytes: int) -> list[Json]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS + 1):
+                return await loop.run_in_executor(self._threads, partial(self._asked, query, most_bytes))
+        except TimeoutError as error:
+            raise Unmeasured(f"{self._settings.url} did not answer within {ANSWER_SECONDS:g} s") from error
+
+    def _asked(self, query: str, most_bytes: int) -> list[Json]:
         warnings: list[str] = []
         errors: list[tuple[str, str]] = []
         url = self._settings.url.rstrip("/")
@@ -91,7 +106,7 @@ class Prometheus:
             with requests.Session() as session:  # its own for each question: files are read anew, threads share nothing
                 session.verify = self._settings.caFile or True
                 session.trust_env = True
-                session.hooks["response"].append(_keeping(warnings, errors))
+                session.hooks["response"].append(_keeping(warnings, errors, most_bytes))
                 headers = dict(self._settings.headers)
                 if self._settings.tokenFile:
                     token = Path(self._settings.tokenFile).read_text(encoding="utf-8").strip()
@@ -135,7 +150,7 @@ def number_of(result: Any) -> float | None:
     """
     scalar = isinstance(result, list) and len(result) == 2 and not isinstance(result[0], dict)
     if not scalar and len(result) > 1:
-        words = f"it comes to {len(result)} series, not to one number: put sum(…) or max(…) around it"
+        words = f"it comes to {len(result)} series, not to one number: {_REMEDY}"
         raise Unmeasured(words, invalid=True)
     if not result:
         return None
@@ -147,10 +162,33 @@ def number_of(result: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _keeping(warnings: list[str], errors: list[tuple[str, str]]) -> Callable[..., None]:
-    """Make a hook that keeps what the client library drops: warnings, and errors by their kind."""
+class _TooLarge(Exception):
+    """An answer is longer than it may be."""
+
+
+class _Bounded:
+    """The body of an answer, as urllib3 streams it, of which no more is read than it may have."""
+
+    def __init__(self, raw: Any, most_bytes: int) -> None:
+        self._raw, self._most_bytes = raw, most_bytes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[bytes]:
+        read = 0
+        for chunk in self._raw.stream(*args, **options):
+            read += len(chunk)
+            if read > self._most_bytes:
+                raise _TooLarge
+            yield chunk
+
+
+def _keeping(warnings: list[str], errors: list[tuple[str, str]], most_bytes: int) -> Callable[..., None]:
+    """Make a hook that bounds answers, and keeps what the client library drops: warnings, and errors by their kind."""
 
     def keep(response: requests.Response, **_: Any) -> None:
+        response.raw = _Bounded(response.raw, most_bytes)  # nothing of the body has been read yet
         try:
             body = response.json()
         except ValueError:
