@@ -1,14 +1,17 @@
 """The operator may do exactly what its code does, and where."""
 
+import re
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
+from cluster.permissions import Permission
+from cluster.permissions import granted as granted_to
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 
-from .conftest import Object, Render
+from .conftest import ROOT, Object, Render
 
 Permissions = dict[tuple[str, str], set[str]]
 
@@ -44,6 +47,24 @@ def everything(objects: list[Object]) -> list[dict[str, Any]]:
 def test_the_operator_gets_exactly_what_it_uses(render: Render) -> None:
     rendered = render({"rbac": {"aggregate": False}})
     assert granted(rendered.one("ClusterRole")) == EXPECTED
+
+
+def test_the_threat_model_lists_just_the_rights_that_the_chart_grants(render: Render) -> None:
+    rendered = render({"rbac": {"aggregate": False, "ownerReferencesPermissionEnforcement": True}})
+    lease = rendered.settings["leaderElection"]["name"]
+    page = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    _, _, rest = page.partition("| API group | on | rights |\n|---|---|---|\n")
+    rows = [line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines()]
+    written = [
+        Permission("" if group == "core" else group.strip("`"), resource, verb, lease if on.startswith("its") else "")
+        for group, on, rights in rows
+        for resource in re.findall(r"`([a-z/]+)`", on)
+        for verb in re.sub(r" \(.*?\)", "", rights).split(", ")
+    ]
+    assert len(written) == len(set(written))
+    assert set(written) == granted_to(rendered.objects, account=rendered.pod["serviceAccountName"])
+    by_choice = [row[1] for row in rows if "ownerReferencesPermissionEnforcement" in row[2]]
+    assert by_choice == ["`inferenceservices/finalizers`"]
 
 
 def test_the_lease_is_the_only_one_it_may_change(render: Render) -> None:

@@ -1,5 +1,6 @@
 """The routes of a service: which requests they let through, in which rules, and what is read back from them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -100,6 +101,27 @@ def test_the_rules_that_are_counted_share_requests_out(more: Json) -> None:
         rule = found[kind]["spec"]["rules"][place]
         assert asked(rule)[0].endswith(first[protocol])
         assert [backend["weight"] for backend in rule["backendRefs"]] == [90, 10]
+
+
+def references(body: Any) -> Iterator[Json]:
+    """Everything in a route that requests, or copies of them, are sent to."""
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from value if key == "backendRefs" else [value] if key == "backendRef" else ()
+            yield from references(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from references(value)
+
+
+@pytest.mark.parametrize("more", ALL, ids=str)
+def test_routes_lead_to_services_of_their_own_service_only(more: Json) -> None:
+    for body in built(more, pinned=PINNED, direct=TESTERS).values():
+        assert body["metadata"]["namespace"] == OWNER.namespace
+        found = list(references(body["spec"]))
+        assert {of["name"] for of in found} == {"old", "new"}  # Services of its revisions, in its own namespace
+        assert {of.get("kind", "Service") for of in found} == {"Service"}
+        assert not any(of.get("namespace") or of.get("group") for of in found)
 
 
 @pytest.mark.parametrize("more", ALL, ids=str)
