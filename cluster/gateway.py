@@ -22,6 +22,7 @@ Json = dict[str, Any]
 SYSTEM = "envoy-gateway-system"
 NAMESPACE = "gateways"
 NAME = "inference"
+CONTROL = "envoy-gateway"
 ENVOY_REPOSITORY = "localhost/envoy"
 CONTROL_REPOSITORY = "localhost/envoy-gateway"
 HERE = Path(__file__).parent / "images"

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from cluster import debian, diagnosis, gateway, gpus, images, kind_config, node_image, prometheus, readiness, tools
+from cluster.abilities import Ability
 from cluster.audit import Request, requests
 from cluster.cache import Cache, key
 from cluster.engine import Engine, podman_settings_of_this_machine
@@ -73,6 +74,9 @@ class KindCluster:
     def nodes(self) -> dict[str, bool]:
         """The nodes' containers: name → whether it runs."""
         return self.engine.containers(f"io.x-k8s.kind.cluster={self.name}")
+
+    def lacks(self, ability: Ability) -> str | None:
+        """None: it can do everything that stories need."""
 
     def up(self) -> Images:
         """Make the cluster, heal it, or find that it is well; then load the images."""

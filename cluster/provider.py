@@ -11,14 +11,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from cluster import diagnosis, engine, gpus, tools
+from cluster import diagnosis, engine, gateway, gpus, prometheus, tools
+from cluster.abilities import Ability
 from cluster.audit import Request
 from cluster.cache import cache_from_environment
 from cluster.images import Image, Images
 from cluster.kind import KindCluster
-from cluster.processes import ClusterError, run
+from cluster.processes import ClusterError, CommandFailed, run
 
 DEFAULT_NAME = "triton-operator"
 DEFAULT_GATEWAY_PORT = "18081"
@@ -43,6 +44,10 @@ class Cluster(Protocol):
 
     def kubectl(self, *words: str | Path, stdin: bytes | None = None, timeout_seconds: float = 120) -> str:
         """Run kubectl against this cluster and return its output."""
+        ...
+
+    def lacks(self, ability: Ability) -> str | None:
+        """Say why something cannot be had of this cluster; None where it can."""
         ...
 
     def up(self) -> Images:
@@ -104,6 +109,21 @@ class Cluster(Protocol):
         ...
 
 
+_NOT_OURS = {
+    Ability.GPUS: "a given cluster's nodes get no GPUs that exist on paper only",
+    Ability.NODES: "the nodes of a given cluster are not ours to end",
+    Ability.PROCESSES: "processes on the nodes of a given cluster cannot be killed from here",
+    Ability.WALLS: "connections on the nodes of a given cluster cannot be refused from here",
+    Ability.IMAGES: "a given cluster pulls its images itself: none can be brought to it",
+}
+# What the stories of canaries go through and stop for a while, under the names that it has in a cluster made here.
+_GATEWAY = (
+    (f"gateway/{gateway.NAME}", gateway.NAMESPACE),
+    (f"deployment/{gateway.CONTROL}", gateway.SYSTEM),
+    (f"deployment/{prometheus.NAME}", prometheus.NAMESPACE),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GivenCluster:
     """A cluster that was there before: nothing is made, loaded or removed in it."""
@@ -121,6 +141,15 @@ class GivenCluster:
         command = [self.tools / "kubectl", *words]
         return run(command, environment=self.environment(), stdin=stdin, timeout_seconds=timeout_seconds)
 
+    def lacks(self, ability: Ability) -> str | None:
+        """Say why something cannot be had of this cluster; None where it can."""
+        if ability in _NOT_OURS:
+            return _NOT_OURS[ability]
+        for what, where in _GATEWAY:
+            if not self._has(what, where):
+                return f"this given cluster has no {what} in the namespace {where}"
+        return None
+
     def up(self) -> Images:
         """Make sure that the cluster answers."""
         self.kubectl("get", "--raw", "/readyz", timeout_seconds=30)
@@ -135,25 +164,26 @@ class GivenCluster:
 
     def load_s3(self) -> str:
         """Refused: a given cluster pulls its images itself."""
-        raise ClusterError("an image of an S3 server cannot be brought to a given cluster")
+        _refuse(Ability.IMAGES)
 
     def gpu_pool(self, *, per_node: int = gpus.PER_NODE) -> None:
-        """Nothing: a given cluster's nodes stay as they are."""
+        """Refused: a given cluster's nodes stay as they are."""
+        _refuse(Ability.GPUS)
 
     def lose_node(self, node: str) -> None:
         """Refused: a given cluster's nodes stay as they are."""
-        raise ClusterError(f"{node} is a node of a given cluster: it is not ours to end")
+        _refuse(Ability.NODES)
 
     def bring_back(self, node: str) -> None:
         """Nothing: no node was lost."""
 
     def kill(self, *, node: str, container: str) -> None:
         """Refused: nobody lets us onto a given cluster's nodes."""
-        raise ClusterError(f"{container} runs on {node}, a node of a given cluster: only there could it be killed")
+        _refuse(Ability.PROCESSES)
 
     def wall(self, source: str, *, ports: Sequence[int]) -> AbstractContextManager[None]:
         """Refused: nobody lets us onto a given cluster's nodes."""
-        raise ClusterError(f"connections of {source} could be refused only on the nodes of a given cluster")
+        _refuse(Ability.WALLS)
 
     def audit(self, *, since: datetime) -> list[Request] | None:
         """None: how a given cluster's API server is set up is not ours to say."""
@@ -162,6 +192,17 @@ class GivenCluster:
     def collect_logs(self, folder: Path) -> None:
         """Write what explains a failed run into a folder."""
         diagnosis.collect(self.kubectl, folder)
+
+    def _has(self, what: str, namespace: str) -> bool:
+        try:
+            self.kubectl("get", what, f"--namespace={namespace}")
+        except CommandFailed:  # a cluster without the Gateway API does not even know the kind
+            return False
+        return True
+
+
+def _refuse(ability: Ability) -> NoReturn:
+    raise ClusterError(_NOT_OURS[ability])
 
 
 def current(environment: Mapping[str, str] | None = None) -> Cluster:

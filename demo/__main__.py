@@ -23,7 +23,7 @@ from rich.text import Text
 from cluster import prometheus
 from cluster.forward import forwarded
 from cluster.processes import ClusterError, run
-from cluster.provider import Cluster, current
+from cluster.provider import Cluster, GivenCluster, current
 from demo import canary, plot
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def main() -> int:
         (f"kubectl describe tisvc {SERVICE} -n {NAMESPACE}", "conditions and events"),
         (f"kubectl patch tisvc {SERVICE} -n {NAMESPACE} --type=merge -p 'spec: {{suspend: true}}'", "free its pods"),
         (f"kubectl delete tisvc {SERVICE} -n {NAMESPACE}", "nothing is left"),
-        ("make clean", "remove the cluster"),
+        *([] if isinstance(cluster, GivenCluster) else [("make clean", "remove the cluster")]),
     ):
         console.print(Text(f"  {command}", style="bold"), Text(f"   # {effect}", style="dim"), soft_wrap=True)
     return 0

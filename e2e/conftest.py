@@ -41,6 +41,15 @@ def cluster() -> provider.Cluster:
     return provider.current()
 
 
+@pytest.fixture(autouse=True)
+def able(cluster: provider.Cluster, request: pytest.FixtureRequest) -> None:
+    """Skip what a given cluster cannot do; one that is made here can do all of it."""
+    for mark in request.node.iter_markers("needs"):
+        for ability in mark.args:
+            if why := cluster.lacks(ability):
+                pytest.skip(why)
+
+
 @pytest.fixture(scope="session")
 def images(cluster: provider.Cluster) -> provider.Images:
     return cluster.load()

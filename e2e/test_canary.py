@@ -15,6 +15,7 @@ from benchmarks.load import stream
 from benchmarks.load.report import HEAD, Phase, told
 from benchmarks.report import table
 from cluster import gateway, prometheus, provider
+from cluster.abilities import Ability
 from cluster.forward import forwarded
 from diary import Diary
 from stories import Json, Namespace, condition, model, service
@@ -45,7 +46,7 @@ sum(rate(envoy_cluster_upstream_rq_total{envoy_cluster_name=~"httproute/{{namesp
 ERRORS: Json = {"floorPermille": 20}
 SLOW: Json = {"thresholdMilliseconds": 50, "floorPermille": 50}
 ANALYSIS: Json = {"intervalSeconds": 5, "errors": ERRORS, "slowRequests": SLOW}
-CONTROL = "envoy-gateway"
+CONTROL = gateway.CONTROL
 KEYS: tuple[Json, ...] = (
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-keys"}, "stringData": {"somebody": "s3cr3t"}},
     {
@@ -154,6 +155,7 @@ def settled(namespace: Namespace, version: int, *, seconds: int = 120) -> list[i
     return seen
 
 
+@pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +229,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     assert len(during) <= 0.1 * sum(found.sum(client, crashed).outcomes.total() for client in RATES)
 
 
+@pytest.mark.needs(Ability.GATEWAY)
 def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
 ) -> None:

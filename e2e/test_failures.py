@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster import provider
+from cluster.abilities import Ability
 from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, limited, model, service
 
 Json = dict[str, Any]
@@ -227,6 +228,7 @@ def warnings(namespace: Namespace, name: str) -> list[str]:
     ).split()
 
 
+@pytest.mark.needs(Ability.NODES)
 def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:
@@ -254,6 +256,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     assert ready(namespace, "adder")
 
 
+@pytest.mark.needs(Ability.GPUS, Ability.NODES)
 def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
     cluster: provider.Cluster, namespace: Namespace
 ) -> None:
@@ -289,6 +292,7 @@ def operator_nodes(cluster: provider.Cluster) -> set[str]:
     return {pod["spec"].get("nodeName", "") for pod in pods}
 
 
+@pytest.mark.needs(Ability.GPUS)
 def test_gpus_of_pods_that_never_became_ready_are_free_within_seconds(
     cluster: provider.Cluster, namespace: Namespace
 ) -> None:
@@ -311,6 +315,7 @@ def test_gpus_of_pods_that_never_became_ready_are_free_within_seconds(
     namespace.until(lambda: not namespace.listed("pods", selector), seconds=20)
 
 
+@pytest.mark.needs(Ability.GPUS)
 def test_an_update_on_a_full_pool_says_how_it_gets_on_and_then_does(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:

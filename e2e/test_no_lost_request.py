@@ -7,6 +7,7 @@ import pytest
 from benchmarks.load.report import HEAD, told
 from benchmarks.report import table
 from cluster import provider
+from cluster.abilities import Ability
 from diary import Diary
 from stories import Json, Namespace, condition, model, service
 
@@ -39,6 +40,7 @@ instance_group [ { kind: KIND_CPU } ]
 """
 
 
+@pytest.mark.needs(Ability.GPUS, Ability.PROCESSES)
 def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_and_go(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cluster import gateway, provider
+from cluster.abilities import Ability
 from cluster.permissions import compare, granted
 from stories import CHART, SYSTEM, Namespace, condition, helm, model, service
 from triton_operator.api import names
@@ -56,6 +57,7 @@ def test_a_name_that_is_taken_is_left_to_who_has_it(namespace: Namespace) -> Non
     assert _children(namespace, "adder") == {}
 
 
+@pytest.mark.needs(Ability.GATEWAY)
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_a_route_is_left_to_who_has_its_name_made_when_it_is_free_and_removed_at_last(
     namespace: Namespace, kind: str

@@ -4,6 +4,7 @@ import pytest
 
 from bucket import Bucket
 from cluster import provider
+from cluster.abilities import Ability
 from stories import Namespace, condition, service
 
 URI = "s3://models/vision/adder"
@@ -27,6 +28,7 @@ def added(namespace: Namespace) -> set[float]:
     return set(answer["http"] + answer["grpc"])
 
 
+@pytest.mark.needs(Ability.IMAGES)
 def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Namespace, bucket: Bucket) -> None:
     bucket.put(1, add=1)
     bucket.put(3, add=3)
@@ -76,6 +78,7 @@ def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Names
     ]
 
 
+@pytest.mark.needs(Ability.IMAGES)
 def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, bucket: Bucket) -> None:
     bucket.put(1, add=1)
     namespace.apply(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cluster import provider
+from cluster.abilities import Ability
 from cluster.processes import CommandFailed
 from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, condition, helm, model, service
 
@@ -148,6 +149,7 @@ def test_two_services_of_one_name_in_two_namespaces_are_strangers(
     assert namespace.call("adder", value=1)["http"] == [11]
 
 
+@pytest.mark.needs(Ability.GPUS)
 def test_gpus_are_asked_for_and_a_model_that_stays_on_the_cpu_is_reported(
     cluster: provider.Cluster, namespace: Namespace
 ) -> None:

@@ -3,7 +3,10 @@
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from cluster import gateway, provider
+from cluster.abilities import Ability
 from stories import DYING, SYSTEM, Namespace, condition, model, service
 
 # Triton itself counts these as failures: whole batches, not single answers.
@@ -149,6 +152,7 @@ def operators(cluster: provider.Cluster, replicas: int) -> None:
         cluster.kubectl(*gone, timeout_seconds=90)
 
 
+@pytest.mark.needs(Ability.GATEWAY)
 def test_a_canary_in_the_service_gets_what_its_pods_get(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:

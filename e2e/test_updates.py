@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from cluster import provider
+from cluster.abilities import Ability
 from stories import BROKEN, DYING, HUNGRY_AT_LOAD, SYSTEM, Namespace, condition, in_background, limited, model, service
 
 Json = dict[str, Any]
@@ -29,6 +32,7 @@ def bad_of(name: str, uri: str, **more: Any) -> Json:
     return service(name, uri=uri, **{"rollout": ROLLOUT} | more)
 
 
+@pytest.mark.needs(Ability.GPUS)
 def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
     namespace: Namespace, cluster: provider.Cluster, images: provider.Images
 ) -> None:

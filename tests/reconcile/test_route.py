@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
+from cluster import provider
 from triton_operator.api import names
+from triton_operator.edges.kubernetes import Kube
 
 pytestmark = pytest.mark.cluster
 
 ROUTING: dict[str, Any] = {"gateway": {"parentRefs": [{"name": "absent"}], "hostnames": ["a.example.com"]}}
+
+
+@pytest.fixture(autouse=True)
+async def gateway_api(kube: Kube) -> None:
+    """A cluster that is made here has it; a given one may not."""
+    if not await kube.served(names.GRPC_ROUTE) and isinstance(provider.current(), provider.GivenCluster):
+        pytest.skip("this given cluster has no Gateway API (v1.1 or newer)")
 
 
 async def test_a_service_behind_a_gateway_keeps_one_route_and_puts_it_right(services, operator) -> None:
