@@ -7,9 +7,10 @@ import argparse
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from cluster import provider
+from cluster import evidence, provider
 from cluster.gpus import PER_NODE
 from cluster.kind import KindCluster
 from cluster.processes import ClusterError
@@ -23,10 +24,19 @@ def main() -> int:
         _run(arguments)
     except ClusterError as error:
         console.print(f"{error}", style="red", markup=False, soft_wrap=True)
+        if arguments.command in ("up", "load") and _has_nodes():
+            console.print(f"logs of the cluster: {evidence.keep('cluster-up')}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _has_nodes() -> bool:
+    with suppress(ClusterError):
+        cluster = provider.current()
+        return isinstance(cluster, KindCluster) and bool(cluster.nodes())
+    return False
 
 
 def _parser() -> argparse.ArgumentParser:

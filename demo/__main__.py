@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cluster import prometheus
+from cluster import evidence, prometheus
 from cluster.forward import forwarded
 from cluster.processes import ClusterError, run
 from cluster.provider import Cluster, GivenCluster, current
@@ -60,7 +60,11 @@ def main() -> int:
         console.print(kubectl(cluster, "get", "tisvc,deployments,services,pods", "-o", "wide").rstrip(), soft_wrap=True)
     except ClusterError as error:
         console.print(f"\n{error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"logs of the cluster: {evidence.keep('demo')}", markup=False, soft_wrap=True)
         return 1
+    except Exception:
+        console.print(f"logs of the cluster: {evidence.keep('demo')}", markup=False, soft_wrap=True)
+        raise
     console.print(f"\n[green]Done in {time.monotonic() - started:.0f} s.[/] What to try next:")
     for command, effect in (
         ('eval "$(.venv/bin/python -m cluster env)"', "kubectl and helm for this cluster"),

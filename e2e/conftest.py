@@ -1,19 +1,16 @@
 """A whole cluster with the operator installed by its chart, and namespaces that enforce restricted Pod Security."""
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from cluster import provider
+from cluster import evidence, provider
 from stories import CHART, SYSTEM, Namespace, chart_values, helm
 
 LAST = "test_the_operator_may_do_exactly_what_it_has_done"  # it looks back on all the others
 STORY = "triton-operator.dev/story"
-LOGS = Path(os.environ.get("TRITON_OPERATOR_LOGS", "logs"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,17 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" and report.failed and not item.session.config.stash.get(_COLLECTED, False):
-        item.session.config.stash[_COLLECTED] = True  # the first failure is the one to read
-        folder = LOGS / item.name
-        provider.current().collect_logs(folder)
-        report.sections.append(("cluster logs", str(folder.resolve())))
+    if report.failed and (where := evidence.keep_first(item.name)):  # a fixture's failure too, before and after
+        report.sections.append(("cluster logs", where))
     return report
-
-
-_COLLECTED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")

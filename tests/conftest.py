@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import yaml
 
+from cluster import evidence
 from triton_operator.api.names import Kind
 from triton_operator.edges.kubernetes import Kube
 
@@ -27,6 +28,15 @@ class Calls:
 
     def called(self, *, verb: str, code: str) -> None:
         self.seen.append((verb, code))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    of_cluster = "kubeconfig" in getattr(item, "fixturenames", ())  # others have none, or an API server of their own
+    if report.failed and of_cluster and (where := evidence.keep_first(item.name)):
+        report.sections.append(("cluster logs", where))
+    return report
 
 
 @pytest.fixture(scope="session")
