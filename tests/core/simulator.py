@@ -509,8 +509,9 @@ class Cluster:
         elif kind == names.DEPLOYMENT:
             self.deployments.setdefault(name, Deployment(0)).wanted = body["spec"]["replicas"]
         elif kind == names.CONTROLLER_REVISION:
-            kept = self.revisions.get(name, body)  # only its metadata may change
-            self.revisions[name] = body | {"data": kept["data"], "revision": kept["revision"]}
+            kept = self.revisions.get(name, body)  # only its metadata and its number may change
+            number = max(kept["revision"], body["revision"])
+            self.revisions[name] = body | {"data": kept["data"], "revision": number}
             self._version[name] = body["data"]["model"]["version"]
             self._digest[name] = body["data"]["resolved"]["models"][0]["digest"]
         elif kind == names.POD_DISRUPTION_BUDGET:

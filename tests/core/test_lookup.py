@@ -84,6 +84,61 @@ def test_other_bytes_under_the_same_version_make_another_revision_and_only_when_
     assert reasons.count("Refreshed") == reasons.count("ActionTaken") == 1
 
 
+def put_back() -> tuple[Cluster, str, str]:
+    """A service whose files were replaced and put back, with a refresh each; its revisions, the one in use first."""
+    cluster = unversioned()
+    (first,) = cluster.revisions
+    for count, files in enumerate("ba"):
+        cluster.bytes = files
+        cluster.actions = {"refresh": f"{cluster.status['stable']['name']}/{count}"}
+        cluster.settle()
+    (other,) = cluster.revisions.keys() - {first}
+    assert cluster.status["stable"]["name"] == first
+    return cluster, first, other
+
+
+def test_files_that_were_put_back_are_those_of_the_revision_even_without_a_record() -> None:
+    cluster, first, other = put_back()
+    pods = [pod.name for pod in cluster.pods]
+    cluster.lose_record()
+    for _ in range(20):
+        cluster.tick()
+        assert not cluster.of(other)
+    assert cluster.status["stable"]["name"] == first
+    assert [pod.name for pod in cluster.pods] == pods
+
+
+def test_a_spec_that_comes_back_finds_the_revision_that_it_asked_for_last() -> None:
+    cluster, first, other = put_back()
+    cluster.change(spec_of(2, model={"uri": S3["uri"]}))
+    cluster.settle()
+    cluster.change(spec_of(1, model=S3))
+    for _ in range(40):
+        cluster.tick()
+        assert not cluster.of(other)
+    assert cluster.status["stable"]["name"] == first
+
+
+def test_an_undone_revision_is_what_a_retry_means_even_without_a_record() -> None:
+    cluster = unversioned()
+    (first,) = cluster.revisions
+    cluster.bytes = "b"
+    cluster.actions = {"refresh": f"{first}/1"}
+    cluster.settle()
+    second = cluster.status["stable"]["name"]
+    cluster.bytes = "a"
+    cluster.actions = {"undo": f"{first}/1"}
+    cluster.run(40)
+    assert cluster.status["stable"]["name"] == first
+    cluster.lose_record()
+    cluster.run(5)
+    assert cluster.status["rejected"]["name"] == second
+    cluster.bytes = "b"
+    cluster.actions = cluster.actions | {"retry": f"{second}/2"}
+    cluster.settle()
+    assert cluster.status["stable"]["name"] == second
+
+
 def test_a_refresh_that_finds_nothing_new_changes_nothing() -> None:
     cluster = unversioned()
     (first,) = cluster.revisions

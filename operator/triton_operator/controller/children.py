@@ -125,8 +125,8 @@ class Writer:
         if problem := _foreign(kind, body, live):
             return problem
         self._store.saw(live)
-        if kind == names.CONTROLLER_REVISION:  # immutable: what it was made with is what it is for; its labels are not
-            body = body | {"data": live.get("data"), "revision": live["revision"]}
+        if kind == names.CONTROLLER_REVISION:  # its data are immutable; its number tells when it was asked for last
+            body = body | {"data": live.get("data"), "revision": max(live["revision"], body["revision"])}
         if is_as_applied(live, body):
             self._observer.applied(kind, changed=False)
             return None

@@ -161,6 +161,7 @@ def decide(world: World) -> Plan:
     situation = replace(situation, record=record)
     built = status(situation)
     found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)
+    found += _kept(world, goal.wanted, _running(world, target, record, shares), record)
     found += _children(world, spec, target, record, shares, weights, desired=desired, surge=room.surge)
     removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
     return Plan(
@@ -190,14 +191,7 @@ def _children(
 ) -> Children:
     owner = Owner(world.name, world.namespace, world.uid)
     running = _running(world, target, record, shares)
-    said = {record.held.revision: print_held(record.held)} if record.held else {}
-    found: list[tuple[Kind, Json]] = [
-        (
-            CONTROLLER_REVISION,
-            children.controller_revision(owner, r.name, number=r.number, data=to_data(r), rejected=said.get(r.name)),
-        )
-        for r in _unkept(world, running) + _unsaid(world, said)
-    ]
+    found: list[tuple[Kind, Json]] = []
     deployments = {
         revision.name: children.deployment(
             owner,
@@ -271,6 +265,20 @@ def _pressing(world: World, found: Children) -> Children:
     )
 
 
+def _kept(world: World, wanted: Revision | None, running: list[Revision], record: Record) -> Children:
+    """Build the ControllerRevisions that are not there, or not as they should be."""
+    owner = Owner(world.name, world.namespace, world.uid)
+    said = {record.held.revision: print_held(record.held)} if record.held else {}
+    others = {revision.name: revision for revision in _unsaid(world, said) + _unnumbered(world, wanted)}
+    return tuple(
+        (
+            CONTROLLER_REVISION,
+            children.controller_revision(owner, r.name, number=r.number, data=to_data(r), rejected=said.get(r.name)),
+        )
+        for r in (*_unkept(world, running), *others.values())
+    )
+
+
 def _unkept(world: World, running: list[Revision]) -> list[Revision]:
     """List the revisions that no ControllerRevision keeps: a new one, and those whose was lost."""
     listed = world.listed.get(CONTROLLER_REVISION, frozenset())
@@ -284,6 +292,18 @@ def _unsaid(world: World, said: Mapping[str, str]) -> list[Revision]:
     listed = world.listed.get(CONTROLLER_REVISION, frozenset())
     changed = {name for name in {*said, *world.rejections} if said.get(name) != world.rejections.get(name)}
     return [world.revisions[name] for name in sorted(changed & listed & world.revisions.keys())]
+
+
+def _unnumbered(world: World, wanted: Revision | None) -> list[Revision]:
+    """Give the revision that the spec asks for the greatest number, should it have another.
+
+    So the numbers tell in which order revisions were asked for, by whoever finds nothing else that does.
+    """
+    last = max((revision.number for revision in world.revisions.values()), default=0)
+    kept = world.revisions.get(wanted.name) if wanted else None
+    if kept is None or kept.number == last or kept.name not in world.listed.get(CONTROLLER_REVISION, frozenset()):
+        return []
+    return [replace(kept, number=last + 1)]
 
 
 def _running(world: World, target: Revision, record: Record, shares: Mapping[str, int]) -> list[Revision]:

@@ -29,7 +29,7 @@ class Revision:
 
     Attributes:
         name: `<service>-<hash>`, also the name of its Deployment and Service.
-        number: rises by one with each new revision of a service, from 1.
+        number: from 1; that of the revision which the spec asked for last is the greatest.
         model: name under which Triton serves the model.
         uri: where the model directory is.
         version: version of the model.
