@@ -19,7 +19,7 @@ from triton_operator.controller.routes import route_of, routes_of
 from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, routed_to
 from triton_operator.core.analysis import is_due, metrics_of
 from triton_operator.core.decide import decide
-from triton_operator.core.lookup import known, needs
+from triton_operator.core.lookup import known, needs, unread
 from triton_operator.core.measurements import withheld
 from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
@@ -260,7 +260,7 @@ class Cluster:
         record = decode(self.record) if self.record is not None else None
         kept = [from_object(body) for body in self.revisions.values()]
         found = known(self.spec, record, {r.name: r for r in kept if r})
-        return revision_name(SERVICE, self.spec, found) if found else ""
+        return revision_name(SERVICE, self.spec, found) if found and not unread(self.spec, found) else ""
 
     @property
     def by_pods(self) -> bool:

@@ -1,5 +1,6 @@
 """Sources are looked up once per value of spec.model; what they held is what a revision is made of."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,7 @@ from triton_operator.api import names
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import FIRST_SECONDS, needs
 from triton_operator.core.record import decode
-from triton_operator.core.resolution import config_maps_of, key_of
+from triton_operator.core.resolution import config_maps_of, key_of, short_hash
 
 from .simulator import TICK, Cluster, spec_of
 
@@ -315,6 +316,119 @@ def test_config_maps_of_variables_and_volumes_are_copied_too() -> None:
     assert len(copies(cluster)) == 3  # that of the optional one, which is not there, is empty
 
 
+def with_runtime(cluster: Cluster, **runtime: Any) -> None:
+    """Change spec.runtime alone."""
+    before = cluster.spec.model_dump(by_alias=True, exclude_none=True)
+    cluster.change(type(cluster.spec).model_validate(before | {"runtime": runtime}))
+
+
+def variable(config_map: str) -> Json:
+    return {"name": config_map.upper(), "valueFrom": {"configMapKeyRef": {"name": config_map, "key": "a"}}}
+
+
+def test_a_config_map_that_the_runtime_begins_to_name_is_copied_and_no_source_is_asked() -> None:
+    cluster = unversioned()
+    cluster.highest, cluster.bytes, cluster.silent = 4, "b", True
+    with_runtime(cluster, env=[variable("settings")])
+    cluster.run(3)
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "Resolving")
+    assert "ConfigMapMissing: the ConfigMap settings, which the spec names, does not exist" in ready["message"]
+    assert len(cluster.serving()) == 1
+    cluster.config_maps["settings"] = {"data": {"a": "1"}}
+    cluster.bytes = "a"  # for the pods to come
+    cluster.settle()
+    assert version(cluster) == 3
+    assert [copy["data"] for copy in copies(cluster).values()] == [{"a": "1"}]
+    assert [told.reason for told in cluster.told].count("Resolved") == 1
+
+
+def test_a_config_map_that_never_comes_stalls_the_spec_that_names_it_and_one_that_comes_mends_it() -> None:
+    cluster = unversioned()
+    with_runtime(cluster, env=[variable("settings")])
+    cluster.run(int(900 / TICK) + 5)
+    assert cluster.condition("Stalled")["reason"] == "ConfigMapMissing"
+    assert len(cluster.serving()) == 1
+    cluster.config_maps["settings"] = {"data": {"a": "1"}}
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+    assert decode(cluster.record or "").attempt is None  # type: ignore[union-attr]
+
+
+def test_a_config_map_named_beside_others_is_read_alone() -> None:
+    cluster = unversioned()
+    cluster.config_maps = {"one": {"data": {"a": "1"}}, "two": {"data": {"a": "2"}}}
+    with_runtime(cluster, env=[variable("one")])
+    cluster.settle()
+    cluster.config_maps["one"] = {"data": {"a": "changed"}}
+    with_runtime(cluster, env=[variable("one"), variable("two")])
+    cluster.settle()
+    (newest,) = (r for r in cluster.revisions.values() if len(r["data"]["resolved"]["copies"]) == 2)
+    assert {copies(cluster)[copy]["data"]["a"] for copy in newest["data"]["resolved"]["copies"].values()} == {"1", "2"}
+    assert version(cluster) == 3
+
+
+def test_a_spec_that_names_a_config_map_again_finds_its_revision_though_it_has_changed() -> None:
+    cluster = unversioned()
+    cluster.config_maps["one"] = {"data": {"a": "1"}}
+    with_runtime(cluster, env=[variable("one")])
+    cluster.settle()
+    named = cluster.status["stable"]["name"]
+    with_runtime(cluster)
+    cluster.settle()
+    assert cluster.status["stable"]["name"] != named
+    cluster.config_maps["one"] = {"data": {"a": "changed"}}
+    with_runtime(cluster, env=[variable("one")])
+    cluster.settle()
+    assert cluster.status["stable"]["name"] == named
+    assert len(cluster.revisions) == 2
+
+
+def test_a_refresh_reads_all_config_maps_again() -> None:
+    cluster = unversioned()
+    cluster.config_maps["one"] = {"data": {"a": "1"}}
+    with_runtime(cluster, env=[variable("one")])
+    cluster.settle()
+    cluster.config_maps["one"] = {"data": {"a": "changed"}}
+    cluster.actions = {"refresh": f"{cluster.status['stable']['name']}/1"}
+    cluster.settle()
+    stable = cluster.revisions[cluster.status["stable"]["name"]]
+    (copy,) = stable["data"]["resolved"]["copies"].values()
+    assert copies(cluster)[copy]["data"] == {"a": "changed"}
+
+
+def with_former_keys(cluster: Cluster) -> None:
+    """Let the record and all revisions be of an operator that had the names of all ConfigMaps in the key."""
+    model = {"name": "resnet50", "uri": S3["uri"]}
+    former = short_hash({"model": model, "configMaps": sorted(config_maps_of(cluster.spec))})
+    assert former != key_of(cluster.spec)
+    cluster.record = (cluster.record or "").replace(key_of(cluster.spec), former)
+    cluster.revisions = json.loads(json.dumps(cluster.revisions).replace(key_of(cluster.spec), former))
+    cluster.restart_operator()
+
+
+@pytest.mark.parametrize("record", ["kept", "lost"])
+def test_what_a_former_operator_looked_up_is_not_looked_up_again(record: str) -> None:
+    cluster = unversioned()
+    cluster.config_maps = {"one": {"data": {"a": "1"}}, "two": {"data": {"a": "2"}}}
+    with_runtime(cluster, env=[variable("one")])
+    cluster.settle()
+    pods, stable = [pod.name for pod in cluster.pods], cluster.status["stable"]["name"]
+    with_former_keys(cluster)
+    cluster.highest, cluster.silent, cluster.config_maps["one"] = 4, True, {"data": {"a": "changed"}}
+    if record == "lost":
+        cluster.lose_record()
+    writes = cluster.writes
+    cluster.settle()
+    assert cluster.status["stable"]["name"] == stable
+    assert [pod.name for pod in cluster.pods] == pods
+    assert cluster.writes == writes + (record == "lost")
+    with_runtime(cluster, env=[variable("one"), variable("two")])
+    cluster.settle()
+    assert version(cluster) == 3
+    assert cluster.condition("Ready")["status"] == "True"
+
+
 def test_a_config_map_that_changes_makes_a_revision_when_the_model_does_or_on_refresh() -> None:
     cluster = from_config_map()
     cluster.settle()
@@ -360,14 +474,16 @@ def test_an_answer_about_other_models_is_none() -> None:
     assert cluster.condition("Stalled")["reason"] == "InternalError"
 
 
-@pytest.mark.parametrize("field", ["replicas", "scratch"])
+@pytest.mark.parametrize("field", ["replicas", "scratch", "runtime"])
 def test_what_does_not_concern_the_source_leaves_its_key(field: str) -> None:
     spec = spec_of(1, model=S3)
-    other = (
-        spec.model_copy(update={"replicas": 9})
-        if field == "replicas"
-        else spec_of(1, model=S3 | {"scratch": {"size": "1Gi"}})
-    )
+    other = {
+        "replicas": {"replicas": 9},
+        "scratch": {"model": {"name": "resnet50", "uri": S3["uri"], "scratch": {"size": "1Gi"}}},
+        "runtime": {"runtime": {"env": [variable("settings")]}},
+    }[field]
+    before = spec.model_dump(by_alias=True, exclude_none=True)
+    other = type(spec).model_validate(before | other)
     assert key_of(spec) == key_of(other)
     assert key_of(spec) != key_of(spec_of(2, model={"uri": S3["uri"]}))
 

@@ -17,6 +17,7 @@ from triton_operator.core.resolution import (
     config_maps_of,
     copy_name,
     from_answer,
+    is_answer,
     key_of,
     short_hash,
     sources_of,
@@ -94,16 +95,42 @@ def needs(
     if found is None or (attempt and attempt.token):
         return Needs(frozenset(config_maps_of(spec)), resolvers=True)
     own = set(config_maps)
-    return Needs(frozenset(name for name, copy in found.copies if copy not in own), resolvers=attempt is not None)
+    gone = {name for name, copy in found.copies if copy not in own}
+    return Needs(frozenset(gone | unread(spec, found).keys()), resolvers=attempt is not None)
 
 
 def known(spec: InferenceServiceSpec, record: Record | None, revisions: Mapping[str, Revision]) -> Resolution | None:
-    """Find what a spec resolved to before: lately, or when the newest revision that it led to was made."""
-    key = key_of(spec)
-    if record and record.resolution and record.resolution.key == key:
-        return record.resolution
-    by_age = sorted(revisions.values(), key=lambda revision: revision.number, reverse=True)
-    return next((r.resolution for r in by_age if r.resolution and r.resolution.key == key), None)
+    """Find what a spec resolved to before: lately, or in the revision that such a spec asked for last.
+
+    Args:
+        spec: the spec.
+        record: the record, if there is one.
+        revisions: kept revisions; the greater its number, the later one was asked for.
+
+    Returns:
+        What was found at the sources, with the copies of those ConfigMaps that the spec names now, as far as they were
+        read; None if the sources were not looked at.
+    """
+    by_use = sorted(revisions.values(), key=lambda revision: revision.number, reverse=True)
+    before = [record.resolution if record else None, *(revision.resolution for revision in by_use)]
+    fitting = [resolution for resolution in before if resolution and is_answer(resolution, spec)]
+    if not fitting:
+        return None
+    named, last = config_maps_of(spec).keys(), fitting[0]
+    copies = {name: copy for name, copy in last.copies if name in named}
+    if copies.keys() == named == dict(last.copies).keys():
+        return last
+    for other in fitting[1:]:  # a revision with just these ConfigMaps may have been before
+        there = dict(other.copies)
+        if other.models == last.models and there.keys() == named and copies.items() <= there.items():
+            return other
+    return Resolution(key_of(spec), last.models, tuple(sorted(copies.items())))
+
+
+def unread(spec: InferenceServiceSpec, resolution: Resolution) -> dict[str, bool]:
+    """List the ConfigMaps that a spec names and a resolution has no copies of; for each, whether it must exist."""
+    copied = dict(resolution.copies)
+    return {name: must for name, must in config_maps_of(spec).items() if name not in copied}
 
 
 def look(world: World, spec: InferenceServiceSpec, record: Record) -> Look:
@@ -115,16 +142,55 @@ def look(world: World, spec: InferenceServiceSpec, record: Record) -> Look:
         record: the record so far.
     """
     found = known(spec, record, world.revisions)
+    lacking = unread(spec, found) if found else {}
     if found is None or (record.attempt and record.attempt.token):
-        return _ask(world, spec, record, before=found)
+        return _ask(world, spec, record, before=None if lacking else found)
+    if lacking:
+        return _read(world, spec, record, found, lacking)
     missing = [(name, copy) for name, copy in found.copies if copy not in _own_config_maps(world)]
     copies = _copies(world, missing)
     record = _cleared(world, replace(record, resolution=found))
     again = WATCH_SECONDS if record.attempt else None
-    if len(copies) < len(missing) and all(revision.resolution != found for revision in world.revisions.values()):
-        # It changed before it was copied, and nothing runs on it yet.
-        return Look(replace(record, resolution=None), None, look_again=0.0)
+    if len(copies) < len(missing) and not _is_kept(world, found):
+        # One changed before it was copied, and nothing runs on it yet: it is read again.
+        there = tuple(copy for copy in found.copies if copy not in missing)
+        return Look(replace(record, resolution=Resolution(key_of(spec), found.models, there)), None, look_again=0.0)
     return Look(record, found, copies=copies, removals=_finished(world), look_again=again)
+
+
+def _is_kept(world: World, resolution: Resolution) -> bool:
+    """Say whether a revision was made of what was found."""
+    kept = (revision.resolution for revision in world.revisions.values())
+    return any(r is not None and (r.models, r.copies) == (resolution.models, resolution.copies) for r in kept)
+
+
+def _read(
+    world: World, spec: InferenceServiceSpec, record: Record, found: Resolution, lacking: Mapping[str, bool]
+) -> Look:
+    """Copy the ConfigMaps that a spec has come to name; what was found at the sources stays as it was."""
+    if spec.suspend:
+        return Look(record, None)
+    if lacking.keys() - world.config_maps.keys():
+        return Look(record, None, look_again=0.0)
+    if absent := _absent(world, lacking):
+        key, attempt = key_of(spec), record.attempt
+        if attempt is None or attempt.key != key or not attempt.since:
+            attempt = Attempt(key, since=world.now)
+        return _missing(world, spec, replace(record, attempt=attempt), None, absent)
+    copies = dict(found.copies) | {name: copy_name(world.name, world.config_maps[name]) for name in lacking}
+    return _resolved(world, record, found, Resolution(key_of(spec), found.models, tuple(sorted(copies.items()))))
+
+
+def _absent(world: World, named: Mapping[str, bool]) -> str | None:
+    return next((name for name, must in named.items() if must and world.config_maps[name] is None), None)
+
+
+def _missing(world: World, spec: InferenceServiceSpec, record: Record, before: Resolution | None, name: str) -> Look:
+    """Tell that a ConfigMap is not there, and wait for it."""
+    words = f"the ConfigMap {name}, which the spec names, does not exist in this namespace: create it"
+    since = record.attempt.since if record.attempt else world.now
+    final = world.now >= since + spec.rollout.provision_timeout_seconds
+    return _failed(world, record, before, Failure("ConfigMapMissing", words), final=final, look_again=PATIENT_SECONDS)
 
 
 def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Resolution | None) -> Look:
@@ -141,13 +207,10 @@ def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Re
     if world.resolvers is None or named.keys() - world.config_maps.keys():
         return Look(record, before, look_again=0.0)
     until = attempt.since + spec.rollout.provision_timeout_seconds
-    contents = {name: world.config_maps[name] for name in named}
-    if absent := [name for name, must in named.items() if must and contents[name] is None]:
-        words = f"the ConfigMap {absent[0]}, which the spec names, does not exist in this namespace: create it"
-        failure = Failure("ConfigMapMissing", words)
-        return _failed(world, record, before, failure, final=world.now >= until, look_again=PATIENT_SECONDS)
+    if absent := _absent(world, named):
+        return _missing(world, spec, record, before, absent)
     sources = sources_of(spec, None)
-    names = {name: copy_name(world.name, contents[name]) for name in named}
+    names = {name: copy_name(world.name, world.config_maps[name]) for name in named}
     if answer := at_hand(key, sources, names):
         return _resolved(world, record, before, answer)
     name = f"{world.name}-resolve-{short_hash([key, attempt.token])}"
@@ -202,7 +265,7 @@ def _resolved(world: World, record: Record, before: Resolution | None, answer: R
     if refreshed:
         words = "the sources are as they were" if answer == before else f"found {_found(answer)}"
         told = (Announcement("Normal", "Refreshed", words),)
-    elif any(model.digest for model in answer.models):
+    elif before is None and any(model.digest for model in answer.models):
         told = (Announcement("Normal", "Resolved", f"found {_found(answer)}"),)
     return Look(
         record,

@@ -1,8 +1,9 @@
 """What a spec's sources resolve to, once for each value of spec.model: versions, digests, contents of ConfigMaps.
 
-The highest version is looked up when spec.model or the ConfigMaps that a spec names change, or at a person's word, and
-never because another field has changed; all pods of a revision get the same files. ConfigMaps are copied, as they can
-change under a revision. A spec that comes back finds what it resolved to before, as long as its revision is kept.
+The highest version is looked up when spec.model changes, or at a person's word, and never because another field has
+changed; all pods of a revision get the same files. ConfigMaps are copied, as they can change under a revision; one that
+a spec comes to name is copied then, and looks nothing else up. A spec that comes back finds what it resolved to, as
+long as its revision is kept.
 Not for: asking the sources; a pod in the user's namespace does (`resources.resolver`).
 """
 
@@ -154,7 +155,7 @@ def sources_of(spec: InferenceServiceSpec, resolution: Resolution | None) -> tup
 
 def config_maps_of(spec: InferenceServiceSpec) -> dict[str, bool]:
     """List the ConfigMaps whose contents are part of a revision; for each, whether it must exist."""
-    named = [(s.uri.removeprefix(CONFIG_MAP), True) for s in sources_of(spec, None) if s.uri.startswith(CONFIG_MAP)]
+    named = [(name, True) for name in _models_in(spec)]
     for volume in spec.runtime.volumes or []:
         if volume.config_map:
             named.append((volume.config_map.name, not volume.config_map.optional))
@@ -166,10 +167,28 @@ def config_maps_of(spec: InferenceServiceSpec) -> dict[str, bool]:
 
 def key_of(spec: InferenceServiceSpec) -> str:
     """Make the key of what a spec asks its sources: while it stays the same, nothing is asked again."""
+    return _key(spec, _models_in(spec))
+
+
+def is_answer(resolution: Resolution, spec: InferenceServiceSpec) -> bool:
+    """Say whether a resolution is one of what a spec asks its sources.
+
+    Former operators had the names of all ConfigMaps in the key. Of those that it was made with, a resolution has the
+    copies: so it is found again, and nothing is looked up because the operator is another.
+    """
+    return resolution.key in (key_of(spec), _key(spec, (name for name, _ in resolution.copies)))
+
+
+def _key(spec: InferenceServiceSpec, config_maps: Iterable[str]) -> str:
     model = spec.model.model_dump(
         exclude={"scratch"}, by_alias=True, exclude_defaults=True, exclude_none=True, mode="json"
     )
-    return short_hash({"model": model, "configMaps": sorted(config_maps_of(spec))})
+    return short_hash({"model": model, "configMaps": sorted(config_maps)})
+
+
+def _models_in(spec: InferenceServiceSpec) -> set[str]:
+    """List the ConfigMaps that hold models."""
+    return {s.uri.removeprefix(CONFIG_MAP) for s in sources_of(spec, None) if s.uri.startswith(CONFIG_MAP)}
 
 
 def copy_name(service: str, content: Json | None) -> str:
