@@ -707,8 +707,14 @@ class Cluster:
             raise Violation(f"{self}: the selector of {name} lost pods: {len(before)} became {len(after)}")
 
     def _check_rejection(self, plan: Plan) -> tuple[Held, dict[str, str]] | None:
-        """A spec stays held until it changes or a person acts, whatever is lost meanwhile."""
+        """A spec stays held until it changes or a person acts, whatever is lost meanwhile.
+
+        Where a person goes back to what fails, it is held for what serves on, unless that is what it asks for.
+        """
         before, held = self._held, plan.record.held
+        if before and before[0].by == "person":
+            fails = self._version.get(before[0].goal) in self.broken | self.wrong | self.strange
+            before = None if fails else before
         if before and (before[0].spec != spec_hash(self.spec, before[0].by) or before[1] != self.actions):
             before = None
         if before and held != before[0]:

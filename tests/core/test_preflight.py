@@ -124,6 +124,64 @@ def test_a_revision_scaled_from_zero_is_asked_too() -> None:
     assert cluster.condition("Ready")["reason"] == "GoldenRequestFailed"
 
 
+def revision(cluster: Cluster, version: int) -> str:
+    return next(n for n, body in cluster.revisions.items() if body["data"]["model"]["version"] == version)
+
+
+@pytest.mark.parametrize("rollout", [{}, {"strategy": "BlueGreen"}, {"strategy": "Recreate"}])
+@pytest.mark.parametrize("bad", [OTHER, WRONG])
+def test_undo_leads_no_request_to_a_revision_that_was_never_admitted(rollout: Json, bad: int) -> None:
+    cluster = settled(rollout | GOLDEN)
+    first = revision(cluster, 1)
+    cluster.change(spec_of(bad, replicas=2, rollout=rollout | GOLDEN))
+    cluster.run(60)
+    rejected = cluster.status["rejected"]["name"]
+    cluster.change(spec_of(1, replicas=2, rollout=rollout | GOLDEN))
+    cluster.settle()
+    cluster.actions = {"undo": f"{rejected}/a"}
+    for _ in range(60):
+        cluster.tick()
+        assert version(cluster) <= {1}
+    (told,) = [told.message for told in cluster.told if told.reason == "UndoFailed"]
+    reason = "SignatureChanged" if bad == OTHER else "GoldenRequestFailed"
+    assert told.startswith(f"{rejected}, to which a person went back, has failed; {first} serves on: {reason}: ")
+    assert cluster.of(rejected) == []  # its GPUs are free
+    assert cluster.condition("Ready")["status"] == "True"
+    assert len(cluster.serving()) == 2
+
+
+def test_a_failed_undo_in_mid_update_leaves_the_spec_undone() -> None:
+    cluster = settled(GOLDEN)
+    first = revision(cluster, 1)
+    cluster.change(spec_of(WRONG, replicas=2, rollout=GOLDEN))
+    cluster.run(30)
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    cluster.run(2)
+    cluster.actions = {"undo": f"{revision(cluster, WRONG)}/a"}
+    cluster.run(40)
+    assert version(cluster) == {1}
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "Undone")
+    assert f"which failed, and {first} serves on" in ready["message"]
+    assert ready["message"].endswith("GoldenRequestFailed: it says 6")
+    assert cluster.status["rejected"]["version"] == 2
+    cluster.lose_record()
+    cluster.run(10)
+    assert cluster.status["rejected"]["version"] == 2
+
+
+def test_undo_to_a_revision_that_has_served_asks_nothing_again() -> None:
+    cluster = settled()
+    cluster.change(spec_of(OTHER, replicas=2, rollout={"allowSignatureChange": True}))
+    cluster.settle()
+    cluster.change(spec_of(1, replicas=2))
+    cluster.settle()
+    cluster.actions = {"undo": f"{revision(cluster, OTHER)}/a"}
+    cluster.run(40)
+    assert version(cluster) == {OTHER}
+    assert cluster.condition("Ready")["reason"] == "Undone"
+
+
 def test_a_revision_that_was_never_admitted_is_none_to_go_back_to() -> None:
     cluster = settled(GOLDEN)
     cluster.change(spec_of(WRONG, replicas=0, rollout=GOLDEN))

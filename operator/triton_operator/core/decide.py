@@ -33,7 +33,7 @@ from triton_operator.core.conditions import (
     phase,
     status,
 )
-from triton_operator.core.goal import Goal, choose, missing_kinds, rejected
+from triton_operator.core.goal import Goal, choose, given_up, missing_kinds, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
 from triton_operator.core.removal import removals
@@ -150,6 +150,10 @@ def decide(world: World) -> Plan:
     if failed and goal.wanted == target and (held := rejected(world, record, failed, apart=room.apart)):
         # From here on it is as if the spec had asked for the revision that serves.
         return decide(replace(world, record=held))
+    if failed and (left := given_up(world, record, failed, apart=room.apart)):
+        words = f"{target.name}, to which a person went back, has failed; {left.stable} serves on: {': '.join(failed)}"
+        plan = decide(replace(world, record=left))
+        return replace(plan, announcements=(Announcement("Warning", "UndoFailed", words), *plan.announcements))
     if fallen := blue_green.fallen(world, record, failure, desired=desired):
         return decide(replace(world, record=fallen))
     share = shares[record.stable if record.resuming and record.stable in shares else target.name]

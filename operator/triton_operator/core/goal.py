@@ -86,22 +86,52 @@ def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bo
     Returns:
         The record with the spec held, or None where no other revision could serve in its place.
     """
-    if world.spec is None or record.held or record.target is None:
-        return None
-    if record.stable in (None, record.target) or record.stable not in world.revisions or record.resuming:
-        return None
-    if not apart and not world.fleets.get(record.stable, NOTHING).ready:
+    stable = _substitute(world, record, apart=apart)
+    if world.spec is None or record.held or record.target is None or stable is None:
         return None
     held = Held(
         spec=spec_hash(world.spec, "operator"),
         revision=record.target,
-        goal=record.stable,
+        goal=stable,
         by="operator",
         reason=failed[0],
         message=failed[1],
         time=timestamp(world.now),
     )
     return replace(record, held=held)
+
+
+def given_up(world: World, record: Record, failed: tuple[str, str], *, apart: bool) -> Record | None:
+    """Give up going back to a revision that a person named, which has failed.
+
+    Args:
+        world: the world.
+        record: the record, in whose target that revision stands.
+        failed: reason and message.
+        apart: whether the revision before had to end before this one began.
+
+    Returns:
+        The record that leaves what serves, with the spec held unless that is what it asks for; None where no person
+        went back to the target, or no other revision could serve in its place.
+    """
+    held, stable = record.held, _substitute(world, record, apart=apart)
+    if held is None or held.by != "person" or held.goal != record.target or stable is None:
+        return None
+    if stable == held.revision:
+        return replace(record, held=None)
+    message = (
+        f"a person went back to revision {held.goal}, which failed, and {stable} serves on: change the spec, or say"
+        f" retry, to go on from it; {failed[0]}: {failed[1]}"
+    )
+    return replace(record, held=replace(held, goal=stable, message=message))
+
+
+def _substitute(world: World, record: Record, *, apart: bool) -> str | None:
+    """Name the revision that serves in the place of a target that has failed; None where none does."""
+    stable = record.stable
+    if stable is None or stable == record.target or stable not in world.revisions or record.resuming:
+        return None
+    return stable if apart or world.fleets.get(stable, NOTHING).ready else None
 
 
 def missing_kinds(world: World) -> list[Kind]:

@@ -1,7 +1,7 @@
 """The checks before a revision gets its first request: its signature, and its answers to golden requests.
 
-A revision that has passed them, or is gone back to, is never asked again, so that no check stands in the way of a
-remedy. A pod that cannot be reached says nothing about the model: the revision waits.
+A revision that has passed them is never asked again, so that no check stands in the way of a remedy; one that never has
+is asked whoever wants it, be it by undo. A pod that cannot be reached says nothing about the model: the revision waits.
 Not for: asking pods (`controller.checks`), nor the readiness of each pod, which the kubelet probes.
 """
 
@@ -87,7 +87,8 @@ def check(world: World, record: Record, target: Revision, *, desired: int) -> Ga
     known = {**world.revisions, target.name: target}
     curious = [r for name, r in known.items() if name in {*record.serving, target.name} and name not in record.about]
     asked = tuple(_question(revision, pods[revision.name][0]) for revision in curious if revision.name in pods)
-    returns = record.held is not None and record.held.goal == target.name
+    # What the operator goes back to has served: without a record that is nowhere else to be seen.
+    returns = record.held is not None and record.held.goal == target.name and record.held.by == "operator"
     if target.name in record.admitted or returns:
         return Gate(_admitted(record, target), admitted=True, questions=asked)
     before = None if rollout.allow_signature_change or record.stable == target.name or not desired else record.stable
