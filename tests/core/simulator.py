@@ -137,6 +137,8 @@ class Cluster:
     """Versions with another signature."""
     wrong: frozenset[int] = frozenset()
     """Versions that answer golden requests otherwise than expected."""
+    erring: frozenset[str] = frozenset()
+    """Pods that answer golden requests otherwise than expected, whatever their version."""
     walled: bool = False
     """Whether the operator does not reach pods."""
     mute: bool = False
@@ -461,7 +463,8 @@ class Cluster:
             return Answer(question)
         version = self._version[question.revision]
         inputs = (Tensor("X", "FP32", (7 if version in self.strange else 2,)),)
-        mismatch = "it says 6" if question.golden and version in self.wrong else None
+        errs = version in self.wrong or question.pod in self.erring
+        mismatch = "it says 6" if question.golden and errs else None
         return Answer(question, About(Signature(inputs, ()), kinds=()), mismatch=mismatch)
 
     def _remember(self, text: str) -> None:
@@ -673,7 +676,7 @@ class Cluster:
 
     def _check_preflight(self) -> None:
         """No request reaches a revision that answers otherwise than it must."""
-        bad = {pod.revision for pod in self.serving() if self._version[pod.revision] in self.wrong}
+        bad = {p.revision for p in self.serving() if self._version[p.revision] in self.wrong or p.name in self.erring}
         if bad and self.spec.rollout.golden_requests:
             raise Violation(f"{self}: {bad} serve and give wrong answers")
 

@@ -193,6 +193,48 @@ def test_a_revision_that_was_never_admitted_is_none_to_go_back_to() -> None:
     assert_settled(cluster)
 
 
+BLUE_GREEN: Json = {"strategy": "BlueGreen"} | GOLDEN
+
+
+def half_there() -> Cluster:
+    """Two pods are wanted of version 2 beside those of 1; one is ready, and finds no room for the other one."""
+    cluster = settled(BLUE_GREEN, slots=3)
+    cluster.change(spec_of(2, replicas=2, rollout=BLUE_GREEN))
+    cluster.run(20)
+    assert [pod.ready for pod in cluster.of(cluster.target)] == [True, False]
+    return cluster
+
+
+def test_with_blue_green_every_pod_is_asked_before_the_switch() -> None:
+    cluster = half_there()
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "Updating")
+    assert "1 of 2 pods" in ready["message"]
+    assert "Insufficient nvidia.com/gpu" in ready["message"]
+    late = next(pod for pod in cluster.of(cluster.target) if not pod.ready)
+    cluster.erring, cluster.slots = frozenset({late.name}), 4
+    for _ in range(40):
+        cluster.tick()  # the simulator watches over what serves
+        assert version(cluster) == {1}
+    assert cluster.status["rejected"]["reason"] == "GoldenRequestFailed"
+    assert cluster.status["lastFailure"]["pod"] == late.name
+
+
+def test_with_blue_green_a_pod_that_finds_no_node_is_not_taken_for_one_that_does_not_answer() -> None:
+    cluster = half_there()
+    cluster.run(int((START_SECONDS + 900) / TICK) + 20)
+    assert cluster.status["rejected"]["reason"] == "InsufficientGPU"
+    assert version(cluster) == {1}
+
+
+def test_with_blue_green_the_first_pod_that_answers_serves_where_none_does() -> None:
+    cluster = half_there()
+    for pod in cluster.pods:
+        pod.healthy = pod.healthy and pod.revision == cluster.target
+    cluster.run(10)
+    assert version(cluster) == {2}
+
+
 @pytest.mark.parametrize(
     ("content", "reason", "words"),
     [

@@ -94,6 +94,17 @@ def may_serve(world: World, record: Record, target: str, *, desired: int) -> boo
     return not third and ready > 0 and (ready >= desired or dark)
 
 
+def moves_at_once(world: World, record: Record, target: str) -> bool:
+    """Say whether all requests are to move to the target in one switch, from pods that answer them until then.
+
+    Args:
+        world: the world.
+        record: the record so far.
+        target: the revision to get to.
+    """
+    return is_blue_green(world) and any(world.fleets.get(n, NOTHING).ready for n in record.serving if n != target)
+
+
 def switched(world: World, record: Record, target: str, *, desired: int, arrived: int) -> Record:
     """Narrow the Service to the target once all its pods are verified in it; the revision before becomes warm.
 

@@ -114,7 +114,7 @@ def is_whole(s: Situation) -> bool:
 
 def is_being_checked(s: Situation) -> bool:
     """Say whether pods of the target are ready and have yet to answer what they are asked before they serve."""
-    return s.fleet.ready > 0 and not s.gate.admitted
+    return s.fleet.ready > 0 and not s.gate.admitted and not s.gate.waiting
 
 
 def failing(s: Situation) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from triton_operator.api.names import CONFIG_MAP, LABEL_REVISION
 from triton_operator.api.rollout import Rollout
 from triton_operator.api.signature import differences
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core import blue_green
 from triton_operator.core.record import Record
 from triton_operator.core.revision import Revision
 from triton_operator.core.world import Announcement, Answer, Failure, Question, World
@@ -31,6 +32,7 @@ class Gate:
         questions: what to ask.
         failure: what the target has answered otherwise than it must, or None.
         unreachable: why a pod that must be asked cannot be, or None.
+        waiting: whether all ready pods have answered as they must, and more have to come before the target may serve.
         told: events to write.
     """
 
@@ -39,6 +41,7 @@ class Gate:
     questions: tuple[Question, ...] = ()
     failure: Failure | None = None
     unreachable: str | None = None
+    waiting: bool = False
     told: tuple[Announcement, ...] = ()
 
 
@@ -119,6 +122,8 @@ def check(world: World, record: Record, target: Revision, *, desired: int) -> Ga
     told = not compares or {before, target.name} <= record.about.keys()
     answered = not golden or all(_passed(answers.get(question)) for question in asked if question.golden)
     if told and answered:
+        if golden and len(own) < desired and blue_green.moves_at_once(world, record, target.name):
+            return Gate(record, admitted=False, questions=asked, waiting=True)
         words = f"the signature of {target.name} was not compared with that of {before}, which does not tell it"
         skipped = (Announcement("Warning", "SignatureUnknown", words),) if before and not compares else ()
         return Gate(_admitted(record, target), admitted=True, questions=asked, told=skipped)
