@@ -25,6 +25,7 @@ from triton_operator.core.preflight import golden_name
 from triton_operator.core.record import Held, Record, Sample, decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
+from triton_operator.core.times import timestamp
 from triton_operator.core.world import Announcement, Answer, Fleet, Measured, Plan, Question, Route, Value, World
 from triton_operator.edges.envoy import CONTROLLER
 from triton_operator.resources import children
@@ -75,7 +76,8 @@ def spec_of(
 
 @dataclass(slots=True)
 class Pod:
-    """One pod; `ready` says whether its probes pass, `ends` when it is gone, `placed` since when it has a node.
+    """One pod; `ready` says whether its probes pass, `turned` since when, `ends` when it is gone, `placed` since when
+    it has a node.
 
     It is `sourceless` while its source holds other files than its revision was made from; one that is loaded has them.
     """
@@ -85,6 +87,7 @@ class Pod:
     born: float
     healthy: bool
     ready: bool = False
+    turned: float = 0.0
     down_until: float = 0.0
     ends: float | None = None
     placed: float | None = None
@@ -228,7 +231,7 @@ class Cluster:
     def disturb(self, pod: Pod) -> None:
         """Let a pod's probes fail for a while."""
         self.quiet_from = self.now + (DOWN_TICKS + 3) * TICK
-        pod.ready, pod.down_until = False, self.now + DOWN_TICKS * TICK
+        pod.ready, pod.turned, pod.down_until = False, self.now, self.now + DOWN_TICKS * TICK
 
     def lose_record(self) -> None:
         """With the record goes the knowledge of what was on its way out; what served comes back at once."""
@@ -643,7 +646,8 @@ class Cluster:
             pod.sourceless = sourceless
             placed = self.now if pod.placed is None or sourceless else pod.placed
             pod.loaded = pod.loaded or placed + self.load_ticks * TICK <= self.now
-            pod.ready = pod.healthy and pod.loaded and pod.down_until <= self.now and pod.ends is None
+            ready = pod.healthy and pod.loaded and pod.down_until <= self.now and pod.ends is None
+            pod.ready, pod.turned = ready, pod.turned if ready == pod.ready else self.now
 
     def _place(self) -> None:
         free = self.slots - sum(pod.placed is not None for pod in self.pods)
@@ -807,7 +811,8 @@ class Cluster:
         }
         if pod.ends is not None:
             metadata["deletionTimestamp"] = str(pod.ends)
-        status: Json = {"conditions": [{"type": "Ready", "status": str(pod.ready)}], "podIP": "10.0.0.1"}
+        ready = {"type": "Ready", "status": str(pod.ready), "lastTransitionTime": timestamp(pod.turned)}
+        status: Json = {"conditions": [ready], "podIP": "10.0.0.1"}
         if pod.placed is None:
             words = f"0/1 nodes are available: 1 Insufficient {annotations.get(names.ANNOTATION_GPU, 'cpu')}."
             homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}

@@ -1,10 +1,16 @@
 """How pods are shared out while one revision takes over: the cases that histories reach rarely."""
 
+from typing import Any
+
 import pytest
 
 from triton_operator.api.rollout import Rollout
-from triton_operator.core.shares import Room, room_of, share_out
+from triton_operator.core.shares import SETTLE_SECONDS, Room, room_of, share_out
 from triton_operator.core.world import Fleet
+
+from .simulator import TICK, Cluster, spec_of
+
+Json = dict[str, Any]
 
 READY = Fleet(wanted=4, pods=4, ready=4)
 BROKEN = Fleet(wanted=4, pods=4, ready=0, failing=4)
@@ -98,3 +104,89 @@ def test_without_any_room_pods_that_fail_make_it() -> None:
     assert share_out("new", desired=1, room=shut, stable="old", fleets=fleets, arrived=0) == {"old": 0, "new": 0}
     gone = {"old": Fleet(0, 0, 0), "new": Fleet(0, 0, 0)}
     assert share_out("new", desired=1, room=shut, stable="old", fleets=gone, arrived=0) == {"old": 0, "new": 1}
+
+
+def updating(*, replicas: int, **rollout: Any) -> tuple[Cluster, str]:
+    """A service with a second version under way, all of whose pods serve; and its first revision."""
+    cluster = Cluster(spec_of(1, replicas=replicas, rollout=rollout), final=True)
+    cluster.settle()
+    old = cluster.target
+    cluster.change(spec_of(2, replicas=replicas, rollout=rollout))
+    cluster.run(100, until=lambda c: sum(pod.serves for pod in c.of(c.target)) == replicas)
+    return cluster, old
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_a_revision_that_crashes_right_after_it_was_ready_costs_no_outage_and_is_rejected(replicas: int) -> None:
+    cluster, old = updating(replicas=replicas)
+    cluster.run(1)
+    for pod in cluster.of(cluster.target):
+        pod.healthy = False
+    cluster.quiet_from = cluster.now + 3 * TICK  # the operator does not know yet
+    for _ in range(20):
+        cluster.tick()
+        assert any(pod.revision == old for pod in cluster.serving())
+    assert cluster.status["rejected"]["version"] == 2
+    assert {pod.revision for pod in cluster.pods} == {old}
+    assert len(cluster.serving()) == replicas
+
+
+def test_the_time_in_which_a_revision_proves_itself_begins_anew_with_a_crash() -> None:
+    cluster, old = updating(replicas=1)
+    for _ in range(3):
+        cluster.run(1)
+        cluster.disturb(cluster.of(cluster.target)[0])
+        cluster.run(100, until=lambda c: any(pod.serves for pod in c.of(c.target)))
+        assert any(pod.revision == old for pod in cluster.serving())
+    began = cluster.now
+    cluster.run(100, until=lambda c: not any(pod.serves for pod in c.of(old)))
+    assert cluster.now >= began + SETTLE_SECONDS
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_a_crash_between_two_looks_counts_too() -> None:
+    cluster, old = updating(replicas=1)
+    cluster.run(2)
+    (pod,) = cluster.of(cluster.target)
+    pod.turned = cluster.now  # it is ready again, before anybody has seen that it was not
+    cluster.run(1)
+    assert cluster.deployments[old].wanted == 1
+    cluster.run(1)
+    assert cluster.deployments[old].wanted == 0
+
+
+def test_a_clock_that_is_far_off_holds_nothing_up() -> None:
+    cluster, old = updating(replicas=1)
+    for pod in cluster.of(cluster.target):
+        pod.turned += 3600
+    cluster.settle()
+    assert cluster.of(old) == []
+
+
+@pytest.mark.parametrize(
+    ("replicas", "rollout"),
+    [
+        pytest.param(1, {}, id="one replica"),
+        pytest.param(4, {}, id="a surge of one"),
+        pytest.param(8, {}, id="a surge of two"),
+        pytest.param(2, {"maxSurgeGPUs": 2}, id="a surge of all"),
+        pytest.param(3, {"maxSurgeGPUs": 0}, id="no surge"),
+        pytest.param(3, {"strategy": "BlueGreen"}, id="BlueGreen"),
+        pytest.param(2, {"strategy": "Recreate"}, id="Recreate"),
+    ],
+)
+def test_an_update_takes_that_time_longer_and_no_more(
+    replicas: int, rollout: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds() -> float:
+        cluster = Cluster(spec_of(1, replicas=replicas, rollout=rollout))
+        cluster.settle()
+        cluster.change(spec_of(2, replicas=replicas, rollout=rollout))
+        began = cluster.now
+        cluster.run(400, until=lambda c: {pod.revision for pod in c.pods} == {c.target} and len(c.pods) == replicas)
+        return cluster.now - began
+
+    took = seconds()
+    monkeypatch.setattr("triton_operator.core.shares.SETTLE_SECONDS", 0.0)
+    assert 0 <= took - seconds() <= SETTLE_SECONDS

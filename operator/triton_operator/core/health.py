@@ -345,6 +345,11 @@ def is_ready(pod: Json) -> bool:
     return condition is not None and condition.get("status") == "True"
 
 
+def ready_since(pod: Json) -> float:
+    """Say since when a pod is ready, or is not, in seconds since the epoch; 0 if it does not tell."""
+    return seconds((_condition(pod, "Ready") or {}).get("lastTransitionTime"))
+
+
 def _condition(pod: Json, type_: str) -> Json | None:
     return next((c for c in _listed(pod, "conditions") if c["type"] == type_), None)
 

@@ -10,12 +10,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Rollout
 from triton_operator.core import blue_green, canary, traffic
+from triton_operator.core.health import is_ready, ready_since
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING, unchecked
 from triton_operator.core.steps import surge_of
 from triton_operator.core.world import Fleet, World
+
+SETTLE_SECONDS = 10.0
+"""How long pods of a new revision are ready before the last of the old one go, like minReadySeconds of a Deployment.
+
+What crashes on its first requests has done so by then, and somebody is left to answer the next ones.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,31 @@ def _shares_of(world: World, record: Record, target: str, *, desired: int, room:
         found[target] = 0
     else:
         found = share_out(target, desired=desired, room=room, stable=record.stable, fleets=fleets, arrived=arrived)
+        if _is_settling(world, record, target, desired=desired, arrived=arrived):
+            before = fleets[record.stable or ""]
+            found[record.stable or ""] = min(before.wanted, before.ready)
     return found
+
+
+def _is_settling(world: World, record: Record, target: str, *, desired: int, arrived: int) -> bool:
+    """Say whether the target could serve alone, and some of its pods have become ready only just now.
+
+    Kubernetes itself keeps since when a pod is ready, so that a crash between two looks counts as well.
+    """
+    stable = record.stable
+    is_rolling = world.spec is not None and world.spec.rollout.strategy == "RollingUpdate"
+    if not is_rolling or stable in (None, target) or stable not in record.serving or stable not in world.fleets:
+        return False
+    if not 0 < desired <= arrived or world.pods is None:
+        return False
+    own = [
+        p
+        for p in world.pods
+        if p["metadata"]["labels"].get(LABEL_REVISION) == target and "deletionTimestamp" not in p["metadata"]
+    ]
+    # A node whose clock is far off is not waited for.
+    proven = [pod for pod in own if is_ready(pod) and abs(world.now - ready_since(pod)) >= SETTLE_SECONDS]
+    return len(proven) < desired
 
 
 def share_out(
