@@ -274,6 +274,22 @@ def test_the_resolver_runs_as_the_service_does_and_is_none_of_its_pods() -> None
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_answer_counts_though_a_container_that_a_mesh_put_beside_it_runs_on(silent: bool) -> None:
+    cluster = Cluster(spec_of(1, model=S3), silent=silent)
+    cluster.run(1)
+    (pod,) = cluster.resolvers
+    pod["status"]["phase"] = "Running"
+    pod["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"running": {}}})
+    pod["status"]["containerStatuses"][1]["state"]["terminated"]["exitCode"] = int(silent)
+    cluster.run(1)
+    if silent:
+        assert cluster.status["lastFailure"]["reason"] == "Unreachable"
+    else:
+        cluster.settle()
+        assert version(cluster) == 1
+
+
 FILES: Json = {"data": {"config.pbtxt": "", "model.py": "1"}}
 
 

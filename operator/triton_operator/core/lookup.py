@@ -226,7 +226,7 @@ def _ask(world: World, spec: InferenceServiceSpec, record: Record, *, before: Re
         return replace(_again(record, before), pod=made, removals=others, look_again=pause)
     if "deletionTimestamp" in pod["metadata"]:
         return replace(_again(record, before), removals=others)
-    phase = (pod.get("status") or {}).get("phase")
+    phase = _phase(pod)
     if phase == "Succeeded":
         if answer := from_answer(key, _message(pod), sources, names):
             return _resolved(world, record, before, answer)
@@ -324,13 +324,25 @@ def _copies(world: World, missing: Iterable[tuple[str, str]]) -> tuple[Json, ...
     )
 
 
+def _ended(pod: Json) -> Json:
+    """Give how the resolver ended; {} if it has not."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        if status["name"] == CONTAINER_RESOLVE:
+            return dict((status.get("state") or {}).get("terminated") or {})
+    return {}
+
+
 def _message(pod: Json) -> str:
     """Give what the resolver said at its end."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or []:
-        ended = (status.get("state") or {}).get("terminated")
-        if status["name"] == CONTAINER_RESOLVE and ended:
-            return str(ended.get("message") or "")
-    return ""
+    return str(_ended(pod).get("message") or "")
+
+
+def _phase(pod: Json) -> str | None:
+    """Say whether the resolver has succeeded or failed: a container that others put beside it may run on."""
+    if (code := _ended(pod).get("exitCode")) is not None:
+        return "Failed" if code else "Succeeded"
+    phase: str | None = (pod.get("status") or {}).get("phase")
+    return phase
 
 
 def _said(pod: Json) -> Failure:
