@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from triton_operator.models.credentials import Credentials
+from triton_operator.models.credentials import METADATA_SERVERS, Credentials
 from triton_operator.models.failure import PrepareError, Reason
 
 
@@ -47,6 +47,21 @@ def test_proxies_of_the_secret_reach_every_client_of_the_process(tmp_path: Path)
     Credentials.read(mounted(tmp_path, {"HTTPS_PROXY": b"http://proxy:3128"}), {}).apply(environment)
 
     assert environment == {"HTTPS_PROXY": "http://proxy:3128", "https_proxy": "http://proxy:3128", "PATH": "/bin"}
+
+
+@pytest.mark.parametrize("given", ["", "minio.storage,.svc"])
+def test_no_proxy_of_the_secret_comes_between_a_pod_and_the_server_that_tells_who_it_is(
+    tmp_path: Path, given: str
+) -> None:
+    environment: dict[str, str] = {}
+    secret = {"HTTP_PROXY": b"http://proxy:3128"} | ({"NO_PROXY": given.encode()} if given else {})
+
+    Credentials.read(mounted(tmp_path, secret), {}).apply(environment)
+
+    hosts = environment["NO_PROXY"].split(",")
+    assert environment["no_proxy"] == environment["NO_PROXY"]
+    assert hosts[: -len(METADATA_SERVERS)] == (given.split(",") if given else [])
+    assert "metadata.google.internal" in hosts
 
 
 def test_an_authority_of_the_secret_is_trusted_beside_those_of_the_system(tmp_path: Path) -> None:

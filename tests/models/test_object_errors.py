@@ -1,9 +1,11 @@
 """What object stores document that they answer; servers that can be run are asked in tests/contract/sources."""
 
+from pathlib import Path
+
 import pytest
 
 from triton_operator.models.credentials import Credentials
-from triton_operator.models.failure import PrepareError
+from triton_operator.models.failure import PrepareError, Reason
 from triton_operator.models.object_access import Bucket, bucket_of
 from triton_operator.models.object_errors import failure_of
 from triton_operator.models.remote import TransientError
@@ -84,7 +86,13 @@ def test_what_another_try_may_mend_is_tried_again(error: Exception, words: str) 
             "workload identity",
             id="s3 web identity",
         ),
-        pytest.param("gs://b/m", {}, "without credentials", id="gs anonymous"),
+        pytest.param("gs://b/m", {"NO_GCE_CHECK": "true"}, "without credentials", id="gs anonymous"),
+        pytest.param(
+            "gs://b/m",
+            {"GOOGLE_ENDPOINT_URL": "http://emulator:4443"},
+            "and GOOGLE_ENDPOINT_URL is not Google's",
+            id="gs elsewhere",
+        ),
         pytest.param("gs://b/m", {"GCE_METADATA_HOST": "169.254.169.254"}, "workload identity", id="gs metadata"),
         pytest.param("az://account/c/m", {}, "without credentials", id="az anonymous"),
         pytest.param(
@@ -104,6 +112,37 @@ def test_without_a_secret_workload_identity_counts_and_else_nobody_is_named(
 
     assert access in found.access
     assert (found.root, path) == (uri.removesuffix("/m"), "m")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(
+            '{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}', "", id="a user"
+        ),
+        pytest.param('{"type": "external_account"}', "is of type external_account", id="federated"),
+        pytest.param("{}", "cannot be read", id="no type"),
+        pytest.param("[", "cannot be read", id="no JSON"),
+        pytest.param(None, "cannot be read", id="no file"),
+    ],
+)
+def test_application_credentials_of_the_pod_count_if_they_can_be_used(
+    tmp_path: Path, content: str | None, words: str
+) -> None:
+    file = tmp_path / "credentials.json"
+    if content:
+        file.write_text(content)
+    model = ModelRequest(
+        name="m", version=1, uri="gs://b/m", source=None, repository="/models", layout=Layout.DIRECTORY
+    )
+    given = Credentials(None, {"GOOGLE_APPLICATION_CREDENTIALS": str(file)})
+
+    if not words:
+        assert "application credentials of the pod" in bucket_of(model, given)[0].access
+        return
+    with pytest.raises(PrepareError, match=words) as caught:
+        bucket_of(model, given)
+    assert caught.value.reason is Reason.BAD_CREDENTIALS
 
 
 @pytest.mark.parametrize(

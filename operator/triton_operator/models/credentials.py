@@ -15,6 +15,8 @@ from triton_operator.models.failure import PrepareError, Reason, quoted
 DIRECTORY = Path("/credentials")
 CERTIFICATES = "ca.crt"
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+# Where clouds tell a pod who it is: on its own node, and no business of a proxy's.
+METADATA_SERVERS = ("metadata.google.internal", "169.254.169.254", "169.254.170.23")
 
 # Where distributions keep the roots that OpenSSL reads one by one from a directory.
 _SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -102,6 +104,9 @@ class Credentials:
         for name in PROXIES:
             if value := (self.secret or {}).get(name):
                 environment[name] = environment[name.lower()] = value
+        if (self.secret or {}).get("HTTP_PROXY"):
+            direct = ",".join(filter(None, (environment.get("NO_PROXY"), *METADATA_SERVERS)))
+            environment["NO_PROXY"] = environment["no_proxy"] = direct
         if not (certificates := self.certificates):
             return
         bundle = os.memfd_create("certificates", 0)

@@ -7,14 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from triton_operator.models import google
 from triton_operator.models.credentials import Credentials
-from triton_operator.models.failure import PrepareError, Reason
+from triton_operator.models.failure import PrepareError, Reason, escaped
 from triton_operator.models.request import ModelRequest
 
 if TYPE_CHECKING:
@@ -28,7 +30,13 @@ S3_KEYS = (
     "AWS_ENDPOINT_URL",
     "AWS_VIRTUAL_HOSTED_STYLE",
 )
-GS_KEYS = ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "service-account.json", "key.json", "GOOGLE_ENDPOINT_URL")
+GS_KEYS = (
+    "GOOGLE_APPLICATION_CREDENTIALS_JSON",
+    "service-account.json",
+    "key.json",
+    "GOOGLE_ENDPOINT_URL",
+    "NO_GCE_CHECK",
+)
 AZ_KEYS = (
     "AZURE_STORAGE_KEY",
     "AZURE_STORAGE_SAS_TOKEN",
@@ -154,19 +162,46 @@ def _gs(model: ModelRequest, root: str, names: list[str], credentials: Credentia
     if key := credentials.get(*GS_KEYS[:3]):
         config["service_account_key"] = _service_account(key)
         access = "with the service account's key of the Secret in spec.model.credentials"
-    elif path := credentials.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        config["application_credentials"] = path
+    elif path := credentials.environment.get("GOOGLE_APPLICATION_CREDENTIALS"):  # set by a webhook
+        config["application_credentials"] = _application_credentials(path)
         access = "with the application credentials of the pod"
-    elif credentials.get("GCE_METADATA_HOST"):
-        access = "with the workload identity of the service account"
-    else:
+    elif nobody := _nobody_at_google(credentials, endpoint):
         config["skip_signature"] = True
-        access = _ANONYMOUS
+        access = f"{_ANONYMOUS}, and {nobody}"
+    else:  # obstore asks the metadata server by itself
+        access = "with the workload identity of the service account"
     host = endpoint or "https://storage.googleapis.com"
     store = GCSStore(
         bucket, config=cast("GCSConfig", config), client_options=_client(credentials, host), retry_config=_NO_RETRIES
     )
     return Bucket(store, root, bucket, _host(host), access)
+
+
+def _nobody_at_google(credentials: Credentials, endpoint: str | None) -> str | None:
+    """Say why a request to a bucket has no identity, as a clause; None where the metadata server gives one."""
+    if credentials.get("NO_GCE_CHECK") == "true":
+        return "NO_GCE_CHECK is true"
+    if credentials.environment.get("GCE_METADATA_HOST"):
+        return None
+    if endpoint and not (urlsplit(endpoint).hostname or "").endswith(".googleapis.com"):  # it gets no token of Google's
+        return "GOOGLE_ENDPOINT_URL is not Google's"
+    return google.why_nobody_here()
+
+
+def _application_credentials(path: str) -> str:
+    """Make sure that obstore can use a file of application credentials."""
+    try:
+        kind = json.loads(Path(path).read_bytes()).get("type")
+    except (OSError, ValueError, AttributeError):
+        kind = None
+    if kind in ("service_account", "authorized_user"):
+        return path
+    problem = f"is of type {kind}" if isinstance(kind, str) else "cannot be read as application credentials"
+    raise PrepareError(
+        Reason.BAD_CREDENTIALS,
+        f"The file that GOOGLE_APPLICATION_CREDENTIALS of the pod names {escaped(problem)}; service_account and"
+        " authorized_user can be used. Name a Secret with a service account's key in spec.model.credentials.",
+    )
 
 
 def _az(model: ModelRequest, root: str, names: list[str], credentials: Credentials) -> Bucket:

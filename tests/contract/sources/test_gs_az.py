@@ -1,6 +1,9 @@
 """Models in Google Cloud Storage and Azure Blob Storage, as far as their emulators go."""
 
+import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,54 @@ def test_a_model_in_a_bucket_of_google_is_fetched(gcs: Gcs, pod: object) -> None
     assert model["version"] == 7
     assert done.code == 0, done.log
     assert pod.tree() == FETCHED
+
+
+class Identified(BaseHTTPRequestHandler):
+    """The metadata server of Google, and a bucket's server behind that keeps who asked it."""
+
+    behind: str
+    asked: list[str | None]
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/computeMetadata/v1/instance/service-accounts/default/token"):
+            assert self.headers["Metadata-Flavor"] == "Google"
+            status, content = 200, b'{"access_token": "of-the-pod", "expires_in": 3600, "token_type": "Bearer"}'
+            headers = {"Content-Type": "application/json"}
+        else:
+            self.asked.append(self.headers["Authorization"])
+            sent = {name: value for name, value in self.headers.items() if name.lower() in ("range", "if-match")}
+            with urllib.request.urlopen(urllib.request.Request(f"{self.behind}{self.path}", headers=sent)) as answer:
+                status, content, headers = answer.status, answer.read(), dict(answer.headers)
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_service_account_of_the_pod_opens_a_bucket_of_google(gcs: Gcs, pod: object) -> None:
+    handler = type("Handler", (Identified,), {"behind": gcs.url, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"127.0.0.1:{server.server_port}"
+
+    done = pod.run(
+        "prepare",
+        "gs://models/vision/resnet50",
+        secret={"GOOGLE_ENDPOINT_URL": f"http://{address}"},
+        environment={"GCE_METADATA_HOST": address},
+    )
+
+    server.shutdown()
+    server.server_close()
+    assert done.code == 0, done.log
+    assert pod.tree() == FETCHED
+    assert set(handler.asked) == {"Bearer of-the-pod"}
 
 
 def test_a_model_in_a_container_of_azure_is_fetched(azure: Azure, pod: object) -> None:
