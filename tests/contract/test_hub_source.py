@@ -24,6 +24,7 @@ pytestmark = pytest.mark.contract
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "acme/digits"
+OLD = "digits"  # the Hub's first repositories belong to no organisation
 TOKEN = "hf_s3cr3t"
 BIG = bytes(range(256)) * 100_000
 FILES = {
@@ -54,7 +55,7 @@ class FakeHub:
         name, commit = request.match_info["repository"], request.match_info["commit"]
         if name == "acme/gated" and token is not None:
             return refused(403, "GatedRepo")
-        if name != REPOSITORY or token != f"Bearer {TOKEN}":
+        if name not in (REPOSITORY, OLD) or token != f"Bearer {TOKEN}":
             return refused(401 if token is None else 404, "RepoNotFound")
         return None if commit == COMMIT else refused(404, "RevisionNotFound")
 
@@ -103,7 +104,7 @@ class FakeHub:
 async def hub() -> AsyncIterator[tuple[FakeHub, str]]:
     fake = FakeHub()
     application = web.Application()
-    repository = r"{repository:[^/]+/[^/]+}"
+    repository = r"{repository:[^/]+(?:/[^/]+)?}"
     application.router.add_get(f"/api/models/{repository}/tree/{{commit}}{{path:.*}}", fake.tree)
     application.router.add_get(f"/{repository}/resolve/{{commit}}/{{path:.*}}", fake.resolve)
     other = web.Application()
@@ -121,12 +122,13 @@ async def fetch(uri: str, repository: Path, **secret: str) -> None:
     await prepare(request, Credentials(secret, {}), volume_bytes=None)
 
 
+@pytest.mark.parametrize("repository", [REPOSITORY, OLD])
 async def test_a_model_at_a_commit_is_fetched_and_the_token_stays_with_the_hub(
-    hub: tuple[FakeHub, str], tmp_path: Path
+    hub: tuple[FakeHub, str], tmp_path: Path, repository: str
 ) -> None:
     fake, endpoint = hub
 
-    await fetch(f"hf://{REPOSITORY}@{COMMIT}/models/digits", tmp_path, HF_TOKEN=TOKEN, HF_ENDPOINT=endpoint)
+    await fetch(f"hf://{repository}@{COMMIT}/models/digits", tmp_path, HF_TOKEN=TOKEN, HF_ENDPOINT=endpoint)
 
     found = {path.relative_to(tmp_path / "digits").as_posix() for path in (tmp_path / "digits").rglob("*.*")}
     assert found == {"config.pbtxt", "labels.txt", "7/model.onnx"}

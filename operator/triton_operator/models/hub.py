@@ -29,7 +29,7 @@ from triton_operator.models.web import Web
 KEYS = ("HF_TOKEN", "HF_ENDPOINT")
 
 _ENDPOINT = "https://huggingface.co"
-_URI = re.compile(r"hf://([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)@([0-9a-f]{40})(?:/(.*))?")
+_URI = re.compile(r"hf://((?:[A-Za-z0-9._-]+/)?[A-Za-z0-9._-]+)@([0-9a-f]{40})(?:/(.*))?")
 _TRANSIENT = {408, 425, 429}
 
 
@@ -37,7 +37,7 @@ def hub(uri: str, credentials: Credentials) -> "Hub":
     """Make the remote of a model on the Hub.
 
     Args:
-        uri: hf://ORG/REPO@COMMIT/PATH.
+        uri: hf://ORG/REPO@COMMIT/PATH; the Hub's first repositories have no ORG.
         credentials: what the user gave for it.
 
     Raises:
@@ -66,7 +66,7 @@ class Hub:
         web: the client for files.
         endpoint: of the Hub or its mirror.
         token: of a user; None for none.
-        repository: ORG/REPO.
+        repository: ORG/REPO, or REPO.
         commit: 40 hexadecimal digits.
         path: the model directory in it.
     """
