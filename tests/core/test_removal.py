@@ -1,11 +1,11 @@
-"""Pods that the operator deletes itself: those that a kubelet has given up, and those whose backend has died."""
+"""Pods that the operator deletes itself: given up by a kubelet, with a dead backend, or on files not compared since."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from triton_operator.api.names import CONTAINER_TRITON, LABEL_REVISION
+from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
 from triton_operator.core.removal import removals
 
 Json = dict[str, Any]
@@ -109,3 +109,64 @@ def test_a_pod_on_a_node_that_does_not_report_is_not_taken_for_dead() -> None:
 def test_revisions_do_not_wait_for_each_other() -> None:
     other = pod("o", revision="vision-b", started=False, ready=False)
     assert found(pod("a", ready=False), other) == {"a"}
+
+
+CLAIM: Json = {"persistentVolumeClaim": {"claimName": "models", "readOnly": True}}
+
+
+def restarted(
+    name: str, *, compared: str, crashed: str, restarts: int = 1, volume: Json = CLAIM, own: str = "source-0", **of: Any
+) -> Json:
+    """A pod whose Triton has crashed and was started again."""
+    made = pod(name, **of)
+    made["spec"] = {"volumes": [{"name": "models", "emptyDir": {}}, {"name": own} | volume]}
+    ended = {"terminated": {"exitCode": 139, "finishedAt": f"2026-01-01T{crashed}Z"}}
+    made["status"]["containerStatuses"][0] |= {"restartCount": restarts, "lastState": ended if restarts else {}}
+    done = {"terminated": {"exitCode": 0, "finishedAt": f"2026-01-01T{compared}Z"}}
+    made["status"]["initContainerStatuses"] = [{"name": CONTAINER_PREPARE, "state": done, "lastState": {}}]
+    return made
+
+
+LOADS: Json = {"started": False, "ready": False}
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        pytest.param(restarted("p", compared="10:00:00", crashed="11:59:00", **LOADS), {"p"}, id="it loads again"),
+        pytest.param(restarted("p", compared="11:50:00", crashed="11:59:00", **LOADS), set(), id="soon after a look"),
+        pytest.param(restarted("p", compared="10:00:00", crashed="11:59:00", restarts=0), set(), id="no crash"),
+        pytest.param(
+            restarted("p", compared="11:59:30", crashed="11:59:00", **LOADS), set(), id="compared again after a reboot"
+        ),
+        pytest.param(
+            restarted("p", compared="10:00:00", crashed="11:59:00", volume={"configMap": {"name": "m"}}, **LOADS),
+            set(),
+            id="of a copy that cannot change",
+        ),
+        pytest.param(
+            restarted("p", compared="10:00:00", crashed="11:59:00", own="cache", **LOADS),
+            set(),
+            id="a user's own claim",
+        ),
+        pytest.param(
+            restarted("p", compared="10:00:00", crashed="11:59:00", metadata=DELETED, **LOADS), set(), id="it goes"
+        ),
+        pytest.param(restarted("p", compared="10:00:00", crashed="11:59:00"), {"p"}, id="it serves again"),
+    ],
+)
+def test_a_triton_that_was_started_again_on_a_claim_makes_room_for_a_pod_that_compares(
+    one: Json, expected: set[str]
+) -> None:
+    if one["metadata"].keys() == DELETED.keys():
+        one["metadata"] |= {"name": "p", "uid": "uid-p", "labels": {LABEL_REVISION: "vision-a"}}
+    assert found(one) == expected
+
+
+def test_those_that_serve_go_one_at_a_time_and_those_that_do_not_at_once() -> None:
+    times = {"compared": "10:00:00", "crashed": "11:59:00"}
+    serving = [restarted(name, **times) for name in "ab"]
+    assert found(*serving, pod("c")) == {"a"}
+    loading = [restarted(name, **times, **LOADS) for name in "de"]
+    assert found(*serving, *loading) == {"d", "e"}
+    assert found(*serving, pod("x", ready=False)) == {"x"}  # what serves nobody comes first

@@ -36,7 +36,7 @@ from triton_operator.core.conditions import (
 from triton_operator.core.goal import Goal, choose, given_up, missing_kinds, rejected
 from triton_operator.core.health import diagnose
 from triton_operator.core.record import Record, print_held
-from triton_operator.core.removal import removals
+from triton_operator.core.removal import UNCHECKED, removals
 from triton_operator.core.replicas import wanted
 from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import (
@@ -378,11 +378,11 @@ def _refusal(world: World) -> tuple[str, str] | None:
 
 
 def _farewells(removed: tuple[Removal, ...], target: str) -> tuple[Announcement, ...]:
-    """Tell of pods that are replaced, but for those of the target: what is wrong with it is told as its failure."""
+    """Tell of pods that are replaced; what is wrong with those of the target is told as its failure."""
     return tuple(
         Announcement("Warning", pod.reason, f"pod {pod.name} is replaced: {pod.why}")
         for pod in removed
-        if pod.reason and pod.revision != target
+        if pod.reason and (pod.revision != target or pod.reason == UNCHECKED)
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from triton_operator.api.names import ANNOTATION_GPU, CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
 from triton_operator.core.times import seconds
 from triton_operator.core.world import Failure, Fleet
+from triton_operator.resources.sources import VOLUME
 
 Json = dict[str, Any]
 
@@ -331,6 +332,23 @@ def is_dead(pod: Json, *, now: float) -> bool:
             running = container.get("state", {}).get("running")
             return bool(running) and _was_ready(pod, running)
     return False
+
+
+def is_unchecked(pod: Json) -> bool:
+    """Say whether Triton has been started again in a pod that reads its model from a claim, long after a look at it.
+
+    Only the init container compares the files with those of the revision, and it does not run again: by now they may be
+    others. For as long as a failing container takes to be called that it is left to the kubelet.
+    """
+    volumes = pod.get("spec", {}).get("volumes") or []
+    if not any(v["name"].startswith(VOLUME) and "persistentVolumeClaim" in v for v in volumes):
+        return False
+    compared = next((_ended(s) for s in _listed(pod, "initContainerStatuses") if s["name"] == CONTAINER_PREPARE), None)
+    triton = next((s for s in _listed(pod, "containerStatuses") if s["name"] == CONTAINER_TRITON), {})
+    before = (triton.get("lastState") or {}).get("terminated")
+    if not compared or not before or not triton.get("restartCount"):
+        return False
+    return seconds(before.get("finishedAt")) - seconds(compared.get("finishedAt")) >= BRIEF_SECONDS
 
 
 def _was_ready(pod: Json, run: Json) -> bool:

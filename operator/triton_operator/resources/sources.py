@@ -17,6 +17,9 @@ CREDENTIALS = "/credentials"
 ORDER = "TRITON_OPERATOR_PREPARE"  # what the programs are to do, as JSON
 VOLUME_BYTES = "TRITON_OPERATOR_VOLUME_BYTES"  # how much they may write
 
+VOLUME = "source-"
+"""How the names of their volumes begin; no volume of the user's may have such a name."""
+
 _CONFIG_MAP = "configmap://"
 _CLAIM = "pvc://"
 
@@ -99,7 +102,7 @@ def order(sources: tuple[Source, ...]) -> Json:
 
 def volumes(sources: tuple[Source, ...], credentials: Credentials | None) -> list[Json]:
     """List the volumes that the programs read from."""
-    found: list[Json] = [{"name": f"source-{index}"} | volume for index, volume in enumerate(_distinct(sources))]
+    found: list[Json] = [{"name": f"{VOLUME}{index}"} | volume for index, volume in enumerate(_distinct(sources))]
     if credentials:
         found.append({"name": "credentials", "secret": {"secretName": credentials.secret_name}})
     return found
@@ -120,7 +123,7 @@ def linked_mounts(sources: tuple[Source, ...]) -> list[Json]:
 
 
 def _mount(index: int) -> Json:
-    return {"name": f"source-{index}", "mountPath": f"{SOURCE}/{index}", "readOnly": True}
+    return {"name": f"{VOLUME}{index}", "mountPath": f"{SOURCE}/{index}", "readOnly": True}
 
 
 def _distinct(sources: tuple[Source, ...]) -> list[Json]:
