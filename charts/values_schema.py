@@ -65,6 +65,7 @@ BOUNDS: dict[str, Json] = {
     "gpu.profile": {"additionalProperties": False},  # a value, though values.yaml has it as a map
     "prometheus.caConfigMap": _or_empty(_NAME),
     "prometheus.tokenFile": _text(r"^(/[^\s]*)?$", 1024),
+    "podMonitor.labels": _LABELS,
     "prometheus.headers": {"type": "object", "additionalProperties": _text("^[ -~]*$", 4096)},
     "serviceAccount.name": _or_empty(_NAME),
     "serviceAccount.annotations": _ANNOTATIONS,
