@@ -168,6 +168,8 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     with diary.phase("a healthy version, the operator killed in each step"):
         requests = {"name": "requests", "query": QUERY, "success": {"min": 1}}
         namespace.apply(canary(2, "two", steps=TESTED, analysis=ANALYSIS | {"metrics": [requests]}))
+        namespace.until(lambda: len(namespace.pods("adder")) == 2)  # still without a request
+        diary.kill_operator()
         namespace.until(lambda: weight(namespace) == 10)
         judging = status(namespace)["canary"]["name"]
         assert {revision for _, revision in asked(cluster, TESTERS, times=6)} == {judging}
@@ -216,6 +218,10 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
         print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
     erred = [failure for failure in found.failures if "no luck today" in failure.words]
     assert erred, "version 3 has failed no request"
+    tried = Phase("", diary.phases[1].begin, diary.phases[1].end + 3)
+    assert all(tried.begin <= failure.due <= tried.end for failure in erred)
+    # It fails one in twenty of a tenth of the requests; four times that is more than chance.
+    assert len(erred) <= 4 * 0.05 * 0.1 * sum(found.sum(client, tried).outcomes.total() for client in RATES)
     crashed = Phase("", diary.phases[2].begin, diary.phases[2].end + 3)  # until its last crash is noticed
     unexplained = [
         failure for failure in found.failures
@@ -318,6 +324,13 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
     found = diary.stop()
     assert not found.failures, diary.explain(found, list(RATES))
+
+    # Deleted in the midst of a canary it leaves nothing.
+    namespace.apply(apart(1, "one", steps=MANUAL))
+    namespace.until(lambda: weight(namespace) == 10)
+    namespace.kubectl("delete", "tisvc/adder")
+    kinds = ("httproutes", "grpcroutes", "deployments", "services", "controllerrevisions", "podmonitors")
+    namespace.until(lambda: not any(namespace.listed(kind) for kind in kinds))
 
 
 @contextmanager
