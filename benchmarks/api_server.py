@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from benchmarks.api import Api
-from cluster.processes import ClusterError, run
+from cluster.processes import ClusterError, bound_to_us, run
 from cluster.tools import HERE as PINS
 
 Json = dict[str, Any]
@@ -179,7 +179,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def running(folder: Path, words: list[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a program until the block ends.
+    """Run a program until the block ends, or this process, however that ends.
 
     Args:
         folder: where its log goes, `<program>.log`.
@@ -187,7 +187,8 @@ def running(folder: Path, words: list[str | Path]) -> Iterator["subprocess.Popen
     """
     path = folder / f"{Path(words[0]).name}.log"
     with path.open("ab") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+        bound = bound_to_us(words)
+        process = subprocess.Popen(bound, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
     try:
         yield process
     finally:

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.api_server import ApiServer, api_server, free_ports
 from benchmarks.services import NOWHERE
 from benchmarks.waiting import until
-from cluster.processes import ClusterError, run
+from cluster.processes import ClusterError, bound_to_us, run
 from cluster.provider import api_tools
 from triton_operator.api import names
 
@@ -94,7 +94,7 @@ class Replica:
         """Start the process; `leads` waits for it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "triton_operator", "--config", self._settings],
+                bound_to_us([sys.executable, "-m", "triton_operator", "--config", self._settings]),
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -4,6 +4,7 @@ Not for: deciding what to run.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,16 @@ class CommandFailed(ClusterError):
 def search_path(environment: Mapping[str, str]) -> str:
     """Where programs are looked for: PATH, and the folders that Debian's `su` leaves out."""
     return f"{environment.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def bound_to_us(argv: Sequence[str | Path]) -> list[str | Path]:
+    """Write a command so that it is killed when the process that starts it ends, be it by kill -9.
+
+    Nobody else would end a server of a run that was killed. Only Linux can do that, by setpriv of util-linux; elsewhere
+    the command stays as it is. Linux goes by the thread that starts it: that must last as long as the process.
+    """
+    setpriv = shutil.which("setpriv", path=search_path(os.environ))
+    return [setpriv, "--pdeathsig=KILL", "--", *argv] if setpriv else list(argv)
 
 
 def run(

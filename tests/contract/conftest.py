@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.processes import bound_to_us
+
 LOCK = Path(__file__).with_name("tritonserver.lock")
 START_SECONDS = 120
 STOP_SECONDS = 40
@@ -149,7 +151,7 @@ def _start(distribution: Path, repository: Path, arguments: tuple[str, ...], log
         *arguments,
     ]
     with log_file.open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(bound_to_us(command), env=environment, stdout=log, stderr=subprocess.STDOUT)
     return TritonServer(process, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", f"127.0.0.1:{metrics}", log_file)
 
 

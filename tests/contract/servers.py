@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.processes import bound_to_us
+
 
 class Servers:
     """Starts servers; each is ended with the test."""
@@ -36,7 +38,7 @@ class Servers:
             AssertionError: It ended, or was not ready within 30 s; with its log.
         """
         log = (self.work / f"server-{len(self.started)}.log").open("wb")
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(bound_to_us(command), stdout=log, stderr=log, start_new_session=True)
         self.started.append(process)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and process.poll() is None:

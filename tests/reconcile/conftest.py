@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import yaml
 
+from cluster.processes import bound_to_us
 from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.edges.kubernetes import Kube, Object
@@ -64,7 +65,7 @@ class Operator:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "triton_operator", "--config", str(self._file),
+                *bound_to_us([sys.executable, "-m", "triton_operator", "--config", self._file]),
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
 

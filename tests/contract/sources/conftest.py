@@ -21,6 +21,7 @@ import pytest
 
 from cluster import tools
 from cluster.cache import cache_from_environment
+from cluster.processes import bound_to_us
 from triton_operator.models.request import ENVIRONMENT_VARIABLE
 
 START_SECONDS = 60
@@ -38,7 +39,8 @@ class Server:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.processes.append(subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT))
+            command = bound_to_us(self.command)
+            self.processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         host, _, port = self.address.rpartition(":")
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
