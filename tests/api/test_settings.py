@@ -69,6 +69,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
             "caFile": "/etc/prometheus/ca.crt",
             "tokenFile": "/var/run/token",
             "headers": {"X-Scope-OrgID": "models"},
+            "allowQueries": False,
         },
         "workers": 4,
         "resyncSeconds": 60,
