@@ -82,6 +82,16 @@ async def test_a_pod_tells_its_signature_with_batches_and_optional_inputs(server
     assert found.kinds == ("KIND_CPU",)
 
 
+async def test_a_pod_tells_that_its_model_is_decoupled(tritonserver: Callable[..., Any], tmp_path: Path) -> None:
+    for name, policy in (("m", ""), ("several", "model_transaction_policy { decoupled: true }")):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        (tmp_path / "models" / name / "1" / "model.py").write_text(MODEL)
+        (tmp_path / "models" / name / "config.pbtxt").write_text(CONFIG + policy)
+    port = port_of(tritonserver(tmp_path / "models").http)
+    found = {name: await about("127.0.0.1", model=name, version=1, port=port) for name in ("m", "several")}
+    assert {name: of.decoupled for name, of in found.items()} == {"m": False, "several": True}
+
+
 async def test_a_version_that_is_not_there_is_not_ready(server: Any) -> None:
     with pytest.raises(NotReady):
         await about("127.0.0.1", model="m", version=3, port=port_of(server.http))

@@ -1,12 +1,15 @@
 """Questions to pods: asked beside the reconciles, answered once, asked again where nobody answered."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from triton_operator.api import names
+from triton_operator.api.golden import parse
 from triton_operator.controller import checks
 from triton_operator.controller.checks import Checker
 from triton_operator.core.world import Answer, Question
@@ -30,7 +33,8 @@ class Triton:
         self.asked.append(request.path)
         if "slow" in request.path:
             await self.held.wait()
-        return web.json_response({"instance_group": [{"kind": "KIND_CPU"}]})
+        policy = {"decoupled": "several" in request.path}
+        return web.json_response({"instance_group": [{"kind": "KIND_CPU"}], "model_transaction_policy": policy})
 
 
 @pytest.fixture
@@ -124,3 +128,18 @@ async def test_a_service_that_has_gone_is_forgotten(triton: Triton, desk: Desk) 
     triton.held.set()
     await asyncio.sleep(0.05)
     assert desk.checker.answers(KEY) == ()
+
+
+async def test_a_decoupled_model_is_sent_no_golden_request(triton: Triton) -> None:
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1], "data": [1]}
+    request = {"inputs": [tensor], "outputs": [{"name": "Y", "datatype": "FP32", "data": [1]}]}
+    golden = parse({"a": json.dumps(request)})
+    desk = Desk()
+    asked = replace(question(model="several"), golden=golden)
+    desk.checker.ask(KEY, [asked], seen=())
+    (answer,) = await desk.next()
+    # Nobody listens for gRPC here: one that were sent would find the pod unreachable.
+    assert (answer.unreachable, answer.mismatch) == (None, None)
+    assert answer.about is not None
+    assert answer.about.decoupled
+    await desk.checker.close()

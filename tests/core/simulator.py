@@ -140,6 +140,8 @@ class Cluster:
     """Versions with another signature."""
     wrong: frozenset[int] = frozenset()
     """Versions that answer golden requests otherwise than expected."""
+    decoupled: frozenset[int] = frozenset()
+    """Versions that may answer a request several times."""
     erring: frozenset[str] = frozenset()
     """Pods that answer golden requests otherwise than expected, whatever their version."""
     walled: bool = False
@@ -468,7 +470,8 @@ class Cluster:
         inputs = (Tensor("X", "FP32", (7 if version in self.strange else 2,)),)
         errs = version in self.wrong or question.pod in self.erring
         mismatch = "it says 6" if question.golden and errs else None
-        return Answer(question, About(Signature(inputs, ()), kinds=()), mismatch=mismatch)
+        about = About(Signature(inputs, ()), kinds=(), decoupled=version in self.decoupled)
+        return Answer(question, about, mismatch=mismatch)
 
     def _remember(self, text: str) -> None:
         if self.record != text:

@@ -193,6 +193,21 @@ def test_a_revision_that_was_never_admitted_is_none_to_go_back_to() -> None:
     assert_settled(cluster)
 
 
+def test_golden_requests_of_a_decoupled_model_are_refused_and_it_serves_without() -> None:
+    cluster = settled(GOLDEN, decoupled=frozenset({2}))
+    cluster.change(spec_of(2, replicas=2, rollout=GOLDEN))
+    for _ in range(30):
+        cluster.tick()
+        assert version(cluster) == {1}
+    rejected = cluster.status["rejected"]
+    assert rejected["reason"] == "GoldenRequestFailed"
+    assert "the model is decoupled" in rejected["message"]
+    assert "Remove rollout.goldenRequests" in cluster.condition("Ready")["message"]
+    cluster.change(spec_of(2, replicas=2))
+    cluster.settle()
+    assert version(cluster) == {2}
+
+
 BLUE_GREEN: Json = {"strategy": "BlueGreen"} | GOLDEN
 
 

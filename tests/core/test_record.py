@@ -24,10 +24,13 @@ RECORDS = st.builds(
     about=st.dictionaries(
         NAMES,
         st.builds(
-            lambda name, shape, kind: About(Signature((Tensor(name, "FP32", shape),), (), 4), (kind,)),
+            lambda name, shape, kind, decoupled: About(
+                Signature((Tensor(name, "FP32", shape),), (), 4), (kind,), decoupled
+            ),
             NAMES,
             st.lists(st.integers(-1, 9), max_size=2).map(tuple),
             NAMES,
+            st.booleans(),
         ),
         max_size=2,
     ),

@@ -49,10 +49,12 @@ class About:
     Attributes:
         signature: what it takes and gives.
         kinds: the kinds of its instances, such as KIND_GPU, sorted; none for an ensemble.
+        decoupled: whether it may answer a request several times, or not at all.
     """
 
     signature: Signature
     kinds: tuple[str, ...]
+    decoupled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Lay it out for the record."""
@@ -61,6 +63,7 @@ class About:
             "outputs": [[t.name, t.datatype, list(t.shape), t.optional] for t in self.signature.outputs],
             "mostBatch": self.signature.most_batch,
             "kinds": list(self.kinds),
+            **({"decoupled": True} if self.decoupled else {}),
         }
 
 
@@ -78,7 +81,8 @@ def about_from_json(value: Mapping[str, Any]) -> About:
         )
 
     signature = Signature(tensors(value["inputs"]), tensors(value["outputs"]), int(value["mostBatch"]))
-    return About(signature, tuple(str(kind) for kind in value["kinds"]))
+    kinds = tuple(str(kind) for kind in value["kinds"])
+    return About(signature, kinds, decoupled=bool(value.get("decoupled", False)))
 
 
 def differences(old: Signature, new: Signature) -> tuple[str, ...]:

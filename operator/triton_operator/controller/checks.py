@@ -99,7 +99,7 @@ async def _answered(question: Question) -> Answer:
     try:
         found = await about(address, model=model, version=version)
         mismatch = None
-        if question.golden:
+        if question.golden and not found.decoupled:
             from triton_operator.edges.golden import first_mismatch  # it brings 24 MB that few need
 
             mismatch = await first_mismatch(address, question.golden, model=model, version=version)

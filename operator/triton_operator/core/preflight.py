@@ -21,6 +21,11 @@ from triton_operator.core.world import Announcement, Answer, Failure, Question, 
 
 Json = dict[str, Any]
 
+_DECOUPLED = (
+    "the model is decoupled (model_transaction_policy in its configuration): it may answer a request several times, or"
+    " not at all, while a golden request has one answer. Remove rollout.goldenRequests"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -112,6 +117,9 @@ def check(world: World, record: Record, target: Revision, *, desired: int) -> Ga
     if golden:
         asked = tuple(question for question in asked if question.revision != target.name)
         asked += tuple(_question(target, pod, golden) for pod in own)
+        if (found := record.about.get(target.name)) and found.decoupled:
+            failure = Failure("GoldenRequestFailed", _DECOUPLED, pod=own[0]["metadata"]["name"], final=True)
+            return Gate(record, admitted=False, questions=asked, failure=failure)
     answers = {answer.question: answer for answer in world.answers}
     given = [answers[question] for question in asked if question in answers]
     for answer in given:

@@ -69,6 +69,7 @@ async def about(pod_ip: str, *, model: str, version: int | str, port: int = name
         groups = config.get("instance_group") or ()
         optional = {tensor["name"] for tensor in config.get("input") or () if tensor.get("optional")}
         return About(
+            decoupled=bool((config.get("model_transaction_policy") or {}).get("decoupled")),
             kinds=tuple(sorted({kind for group in groups if (kind := group.get("kind")) in _KINDS})),
             signature=Signature(
                 inputs=tuple(_tensor(tensor, optional) for tensor in metadata.get("inputs") or ()),
