@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from triton_operator.core.rollout import START_SECONDS
+from triton_operator.core.times import timestamp
 
 from .simulator import LOAD_TICKS, TICK, Cluster, spec_of
 
@@ -170,4 +171,28 @@ def test_recreate_ends_the_old_pods_before_the_first_new_one_begins() -> None:
         cluster.tick()
         assert len({pod.revision for pod in cluster.pods}) <= 1
     assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.status["stable"]["version"] == 2
+
+
+def test_recreate_says_that_nothing_serves_for_as_long_as_that_is_so() -> None:
+    cluster = Cluster(spec_of(1, replicas=2, rollout={"strategy": "Recreate"}))
+    cluster.settle()
+    old = cluster.target
+    cluster.change(spec_of(2, replicas=2, rollout={"strategy": "Recreate"}))
+    cluster.run(20, until=lambda c: not c.serving())
+    began, told = cluster.now, set()
+    while not cluster.serving():
+        available, ready, status = cluster.condition("Available"), cluster.condition("Ready"), cluster.status
+        assert (available["status"], available["reason"]) == ("False", "NoReadyPods")
+        assert available["lastTransitionTime"] == timestamp(began)
+        assert (ready["status"], cluster.condition("Reconciling")["status"]) == ("Unknown", "True")
+        assert cluster.condition("Stalled")["status"] == "False"
+        assert (status["phase"], status["readyReplicas"]) == ("Loading", 0)
+        assert {status[role]["weight"] for role in ("stable", "canary")} == {0}
+        assert (status["stable"]["version"], status["canary"]["version"]) == (1, 2)
+        told.add((ready["reason"], f"{old} no longer serves" in ready["message"]))
+        cluster.tick()
+    assert told == {("Updating", True), ("Checking", False)}
+    cluster.settle()
+    assert cluster.condition("Available")["status"] == "True"
     assert cluster.status["stable"]["version"] == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.utils.quantity import parse_quantity
 
 from tests.resolved import resolved
 from triton_operator.api.names import CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION, LABEL_SERVICE
@@ -19,6 +20,7 @@ from triton_operator.core.resolution import sources_of
 from triton_operator.resources import pod
 from triton_operator.resources.labels import revision_labels
 from triton_operator.resources.pod import pod_template
+from triton_operator.resources.sources import ORDER, VOLUME_BYTES
 
 from .specs import EVERYTHING, MINIMAL, SPECS
 
@@ -252,3 +254,81 @@ def test_a_real_tritonserver_knows_every_flag(spec: Json) -> None:
 def test_every_reserved_flag_is_one_of_tritonserver_or_of_a_later_one() -> None:
     known = set(re.findall(r"^  (--[a-z-]+)", HELP.read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert set(OWNED_FLAGS) - known <= {"--allow-client-shm"}  # since 26.05
+
+
+def with_scratch(**scratch: Any) -> Json:
+    model = {"name": "resnet50", "uri": "s3://models/resnet50", "version": 7}
+    return {"model": model | ({"scratch": scratch} if scratch else {}), "gpu": {"count": 1}}
+
+
+def models_volume(template: Json) -> Json:
+    return next(v for v in template["spec"]["volumes"] if v["name"] == "models")
+
+
+def volume_bytes(template: Json) -> int | None:
+    variables = {v["name"]: v["value"] for v in prepare(template)["env"]}
+    return int(variables[VOLUME_BYTES]) if VOLUME_BYTES in variables else None
+
+
+def test_without_scratch_a_model_may_take_what_the_node_has() -> None:
+    template = template_of(with_scratch())
+    assert models_volume(template) == {"name": "models", "emptyDir": {}}
+    assert volume_bytes(template) is None
+    assert "ephemeral-storage" not in str(prepare(template)["resources"])
+
+
+def test_a_size_bounds_the_volume_and_is_asked_of_the_node() -> None:
+    template = template_of(with_scratch(size="50Gi"))
+    assert models_volume(template) == {"name": "models", "emptyDir": {"sizeLimit": "50Gi"}}
+    assert volume_bytes(template) == 50 * 2**30
+    assert prepare(template)["resources"]["requests"]["ephemeral-storage"] == "50Gi"
+    assert "ephemeral-storage" not in str(triton(template)["resources"])
+
+
+def test_a_storage_class_makes_a_volume_for_each_pod_and_nothing_is_asked_of_the_node() -> None:
+    template = template_of(with_scratch(size="1.5Ti", storageClassName="fast"))
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "1.5Ti"}},
+    }
+    assert models_volume(template) == {
+        "name": "models",
+        "ephemeral": {"volumeClaimTemplate": {"spec": claim}},
+    }
+    assert volume_bytes(template) == 3 * 2**39
+    assert "ephemeral-storage" not in str(prepare(template)["resources"])
+    assert restricted(template) == []
+
+
+@pytest.mark.parametrize(
+    "size", ["1", "512Mi", "50Gi", "1.5Gi", "2Ti", "100M", "3G", "0.5T", "750k", "2500m", "64Ki", "1Pi", "1E"]
+)
+def test_sizes_are_read_as_kubernetes_reads_them(size: str) -> None:
+    assert volume_bytes(template_of(with_scratch(size=size))) == int(parse_quantity(size))
+
+
+def test_each_model_runs_on_what_it_asks_for() -> None:
+    model = {
+        "name": "ensemble",
+        "uri": "s3://models/ensemble",
+        "version": 1,
+        "dependencies": [
+            {"name": "tokenizer", "version": 1, "instanceKind": "KIND_CPU"},
+            {"name": "encoder", "version": 2},
+            {"name": "ranker", "version": 3, "instanceKind": "KIND_GPU"},
+        ],
+    }
+
+    def kinds(gpus: int) -> dict[str, str | None]:
+        template = template_of({"model": model, "gpu": {"count": gpus}})
+        variables = {v["name"]: v["value"] for v in prepare(template)["env"]}
+        return {m["name"]: m["kind"] for m in json.loads(variables[ORDER])["models"]}
+
+    assert kinds(1) == {
+        "ensemble": "KIND_GPU",
+        "tokenizer": "KIND_CPU",
+        "encoder": "KIND_GPU",
+        "ranker": "KIND_GPU",
+    }
+    assert kinds(0) == {"ensemble": None, "tokenizer": "KIND_CPU", "encoder": None, "ranker": "KIND_GPU"}
