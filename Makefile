@@ -62,7 +62,7 @@ check: $(READY)  ## Lint, types, import contract, generated files
 .PHONY: unit
 unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
 	@echo "==> Unit tests"
-	@$(BIN)/pytest -q -m "not contract and not cluster"
+	@$(BIN)/pytest -q -n auto -m "not contract and not cluster"
 
 .PHONY: contract
 contract: $(READY)  ## Test against real software on loopback: Triton, object stores

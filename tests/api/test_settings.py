@@ -71,6 +71,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
             "headers": {"X-Scope-OrgID": "models"},
             "allowQueries": False,
         },
+        "podMonitor": {"enabled": False, "intervalSeconds": 15, "labels": {"release": "kube-prometheus-stack"}},
         "workers": 4,
         "resyncSeconds": 60,
         "port": 9090,

@@ -3,6 +3,7 @@
 from triton_operator.api import names
 from triton_operator.core.decide import Children, decide
 from triton_operator.resources import children
+from triton_operator.resources.monitor import monitor_name
 
 from .simulator import SERVICE, Cluster, spec_of
 
@@ -23,6 +24,7 @@ def test_a_new_service_has_its_name_before_its_pods_and_its_pods_before_what_the
         (names.SERVICE.kind, children.headless_name(SERVICE)),
         (names.SERVICE.kind, revision),
         (names.POD_DISRUPTION_BUDGET.kind, revision),
+        (names.POD_MONITOR.kind, monitor_name(SERVICE)),
     ]
     assert named(plan.pressing) == [(names.CONTROLLER_REVISION.kind, revision), (names.DEPLOYMENT.kind, revision)]
 

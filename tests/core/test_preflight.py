@@ -225,7 +225,7 @@ def test_with_blue_green_every_pod_is_asked_before_the_switch() -> None:
     ready = cluster.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("Unknown", "Updating")
     assert "1 of 2 pods" in ready["message"]
-    assert "Insufficient nvidia.com/gpu" in ready["message"]
+    assert "Insufficient cpu" in ready["message"]
     late = next(pod for pod in cluster.of(cluster.target) if not pod.ready)
     cluster.erring, cluster.slots = frozenset({late.name}), 4
     for _ in range(40):
@@ -238,7 +238,7 @@ def test_with_blue_green_every_pod_is_asked_before_the_switch() -> None:
 def test_with_blue_green_a_pod_that_finds_no_node_is_not_taken_for_one_that_does_not_answer() -> None:
     cluster = half_there()
     cluster.run(int((START_SECONDS + 900) / TICK) + 20)
-    assert cluster.status["rejected"]["reason"] == "InsufficientGPU"
+    assert cluster.status["rejected"]["reason"] == "Unschedulable"
     assert version(cluster) == {1}
 
 
