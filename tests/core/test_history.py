@@ -3,7 +3,7 @@
 from typing import Any
 
 from triton_operator.api import names
-from triton_operator.core.decide import HISTORY
+from triton_operator.core.inventory import HISTORY
 
 from .simulator import Cluster, spec_of
 

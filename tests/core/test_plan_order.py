@@ -1,7 +1,8 @@
 """In which order children are written, and which of them come before all else."""
 
 from triton_operator.api import names
-from triton_operator.core.decide import Children, decide
+from triton_operator.core.decide import decide
+from triton_operator.core.inventory import Children
 from triton_operator.resources import children
 from triton_operator.resources.monitor import monitor_name
 
