@@ -23,6 +23,7 @@ class Request:
         path: What the request named.
         code: HTTP status of the answer.
         allowed: Whether RBAC let it through; what a quota or an admission plugin refused was let through.
+        at: When it came.
     """
 
     user: str
@@ -34,6 +35,7 @@ class Request:
     path: str
     code: int
     allowed: bool
+    at: datetime
 
 
 def requests(log: str, *, since: datetime | None = None) -> list[Request]:
@@ -69,4 +71,5 @@ def _request(event: dict[str, Any]) -> Request:
         path=event["requestURI"],
         code=event.get("responseStatus", {}).get("code", 0),
         allowed=event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow",
+        at=datetime.fromisoformat(event["requestReceivedTimestamp"]),
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cluster import evidence, provider
-from stories import CHART, SYSTEM, Namespace, chart_values, helm
+from stories import SYSTEM, Namespace, helm, install
 
 LAST = "test_the_operator_may_do_exactly_what_it_has_done"  # it looks back on all the others
 STORY = "triton-operator.dev/story"
@@ -53,6 +53,12 @@ def begun() -> datetime:
 
 
 @pytest.fixture(scope="session")
+def rightless() -> list[tuple[datetime, datetime]]:
+    """Times from which the operator's rights were taken away until it had them again, as stories add them."""
+    return []
+
+
+@pytest.fixture(scope="session")
 def operator(cluster: provider.Cluster, images: provider.Images, begun: datetime) -> Iterator[None]:
     """The operator, installed as a user does; what the demo has left is still there afterwards."""
     # A run that was killed leaves its namespaces, and their pods hold GPUs.
@@ -60,9 +66,7 @@ def operator(cluster: provider.Cluster, images: provider.Images, begun: datetime
     words = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
     installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
     before = set(cluster.kubectl(*words).split()) if installed else set()
-    helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
-         "--take-ownership", "--wait", "--timeout", "120s",
-         *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+    install(cluster, images)
     yield
     # Fewer than before may be there: namespaces of earlier tests may have been on their way out.
     assert set(cluster.kubectl(*words).split()) <= before, "a test has left services behind"

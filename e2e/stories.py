@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks.load import manifests
 from cluster import prometheus
+from cluster.images import Images
 from cluster.processes import CommandFailed, run
 from cluster.provider import Cluster
 from demo.__main__ import image_values
@@ -69,6 +70,31 @@ output [ {{ name: "Y", data_type: TYPE_FP32, dims: [ {size} ] }} ]
 def chart_values(operator: str, triton: str) -> list[str]:
     """Values of the chart for the tests: our images, and fast hand-over."""
     return [*image_values(operator, triton), "--set", "log.level=debug", "--set", f"prometheus.url={prometheus.URL}"]
+
+
+def install(cluster: Cluster, images: Images) -> None:
+    """Install the operator, or bring it to the state of this checkout."""
+    helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
+         "--take-ownership", "--wait", "--timeout", "120s",
+         *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+
+
+def operators(cluster: Cluster) -> list[Json]:
+    """List the operator's pods that are not going away."""
+    words = ("get", "pods", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/name=triton-operator")
+    listed: list[Json] = json.loads(cluster.kubectl(*words, "--output=json"))["items"]
+    return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
+
+
+def kill(cluster: Cluster, pod: Json, container: str) -> None:
+    """End a container of a pod by SIGKILL; its kubelet starts it again."""
+    identity = next(s["containerID"] for s in pod["status"]["containerStatuses"] if s["name"] == container)
+    cluster.kill(node=pod["spec"]["nodeName"], container=identity)
+
+
+def restarts(pod: Json) -> int:
+    """How often containers of a pod were started again."""
+    return sum(status["restartCount"] for status in pod["status"].get("containerStatuses", ()))
 
 
 def helm(cluster: Cluster, *words: str | Path) -> str:

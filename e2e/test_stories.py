@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,24 @@ import yaml
 from cluster import provider
 from cluster.abilities import Ability
 from cluster.processes import CommandFailed
-from stories import BROKEN, CHART, SYSTEM, Namespace, chart_values, condition, helm, model, service
+from stories import (
+    BROKEN,
+    CHART,
+    SYSTEM,
+    Namespace,
+    chart_values,
+    condition,
+    helm,
+    install,
+    kill,
+    model,
+    operators,
+    restarts,
+    service,
+)
+
+CRD = "inferenceservices.serving.triton-operator.dev"
+UPGRADE = ("--namespace", SYSTEM, "--wait", "--timeout", "120s")
 
 
 def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
@@ -53,9 +71,7 @@ def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
     namespace.until(lambda: not _of_service(namespace, kinds, "adder"), seconds=90)
 
 
-def test_a_killed_pod_comes_back_and_the_service_answers_meanwhile(
-    namespace: Namespace, images: provider.Images
-) -> None:
+def test_a_deleted_pod_comes_back_and_no_request_fails_meanwhile(namespace: Namespace, images: provider.Images) -> None:
     namespace.start_caller(images.operator.by_content)
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
@@ -67,6 +83,29 @@ def test_a_killed_pod_comes_back_and_the_service_answers_meanwhile(
     namespace.until(lambda: first["metadata"]["name"] not in _names(namespace.pods("adder")))
     namespace.until(lambda: condition(namespace.get("tisvc", "adder"), "Ready")["status"] == "True")
     assert len(namespace.pods("adder")) == 2
+
+
+@pytest.mark.needs(Ability.PROCESSES)
+def test_a_triton_that_is_killed_is_told_of_and_comes_back_in_its_pod(
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
+    namespace.wait("adder", "Ready")
+    namespace.reach("adder")
+    pods = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
+    victim = namespace.pods("adder")[0]
+    with namespace.answers("adder", value=1) as seen:
+        kill(cluster, victim, "triton")
+        namespace.until(lambda: namespace.told("adder", "ContainerExited"))
+        namespace.wait("adder", "Ready")
+        namespace.until(lambda: seen[2.0])
+    assert "container triton exited with code 137: " in namespace.told("adder", "ContainerExited")[0]
+    assert condition(namespace.get("tisvc", "adder"), "Available")["status"] == "True"
+    after = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
+    assert after == pods | {victim["metadata"]["uid"]: 1}
+    namespace.reach("adder")
+    assert namespace.call("adder", count=20)["failures"] == []
 
 
 def test_a_new_version_takes_over_without_a_failed_request(namespace: Namespace, images: provider.Images) -> None:
@@ -200,15 +239,26 @@ def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(
     assert "7" in condition(gone, "Ready")["message"]
 
 
-def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Namespace) -> None:
+@pytest.mark.needs(Ability.PROCESSES)
+def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(
+    cluster: provider.Cluster, namespace: Namespace
+) -> None:
     count = 6
     namespace.apply(model("model"))
     for round_ in range(3):
+        cluster.kubectl("rollout", "status", "deployment/triton-operator", f"--namespace={SYSTEM}", "--timeout=90s")
+        victims = operators(cluster)
+        assert len(victims) == 2
         namespace.apply(*(service(f"s{n}", uri="configmap://model", version=1 + round_) for n in range(count)))
-        # SIGKILL for both replicas, at once, while they are at it.
-        namespace.cluster.kubectl(
-            "delete", "pods", "--all", f"--namespace={SYSTEM}", "--grace-period=0", "--force", "--wait=false"
-        )
+        for pod in victims:  # while they are at it
+            kill(cluster, pod, "operator")
+        killed = {pod["metadata"]["uid"]: restarts(pod) for pod in victims}
+
+        def started_again(killed: dict[str, int] = killed) -> bool:
+            now = {pod["metadata"]["uid"]: restarts(pod) for pod in operators(cluster)}
+            return now == {uid: count + 1 for uid, count in killed.items()}
+
+        namespace.until(started_again)
     for n in range(count):
         body = namespace.wait(f"s{n}", "Ready")
         assert body["status"]["stable"]["version"] == 3
@@ -217,32 +267,91 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(namespace: Nam
     assert len(namespace.listed("poddisruptionbudgets")) == count
 
 
-def test_an_upgraded_operator_restarts_no_pod(
+def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: Path
 ) -> None:
     # The release before: the chart under an older version, with images of other names and other settings.
     helm(cluster, "package", CHART, "--version", "0.0.9", "--app-version", "0.0.9", "--destination", tmp_path)
     older = chart_values(images.operator.stable, images.triton.stable)
-    upgrade = ("--namespace", SYSTEM, "--wait", "--timeout", "120s")
     (package,) = tmp_path.glob("*.tgz")
-    helm(cluster, "upgrade", "triton-operator", package, *upgrade, *older, "--set", "log.format=text")
+    helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *older, "--set", "log.format=text")
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
-    before = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
+    before = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
     generation = namespace.listed("deployments")[0]["metadata"]["generation"]
 
+    def chart() -> str:
+        (operator,) = namespace.cluster_deployments(SYSTEM)
+        label: str = operator["metadata"]["labels"]["helm.sh/chart"]
+        return label
+
+    def untouched(replicas: int, *, scaled: int) -> bool:
+        """Let the operator work, and say whether it has done just that."""
+        namespace.kubectl("scale", "tisvc/adder", f"--replicas={replicas}")
+        namespace.wait("adder", "Ready")
+        after = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
+        (deployment,) = namespace.listed("deployments")
+        images_of_pods = {c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]}
+        assert images_of_pods == {images.triton.stable}  # frozen when the revision was made
+        assert deployment["metadata"]["generation"] == generation + scaled
+        return len(after) == replicas and before.items() <= after.items()
+
     newer = chart_values(images.operator.by_content, images.triton.by_content)
-    helm(cluster, "upgrade", "triton-operator", CHART, *upgrade, *newer)
-    (operator,) = namespace.cluster_deployments(SYSTEM)
-    assert operator["metadata"]["labels"]["helm.sh/chart"] != "triton-operator-0.0.9"
-    namespace.kubectl("scale", "tisvc/adder", "--replicas=3")  # the new one is at work
-    namespace.wait("adder", "Ready")
-    after = {pod["metadata"]["uid"]: _restarts(pod) for pod in namespace.pods("adder")}
+    helm(cluster, "upgrade", "triton-operator", CHART, *UPGRADE, *newer)
+    assert chart() != "triton-operator-0.0.9"
+    assert untouched(3, scaled=1)
+
+    helm(cluster, "rollback", "triton-operator", *UPGRADE)
+    assert chart() == "triton-operator-0.0.9"
+    assert untouched(4, scaled=2)
+
+    helm(cluster, "rollback", "triton-operator", *UPGRADE)  # as it was before that
+    assert chart() != "triton-operator-0.0.9"
+    assert untouched(5, scaled=3)
+
+
+def test_an_uninstalled_operator_leaves_what_serves_to_the_next_one(
+    cluster: provider.Cluster,
+    namespace: Namespace,
+    images: provider.Images,
+    rightless: list[tuple[datetime, datetime]],
+) -> None:
+    namespace.start_caller(images.operator.by_content)
+    namespace.apply(model("one"), model("two", add=2), service("adder", uri="configmap://one", replicas=2))
+    first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
+    namespace.reach("adder")
+    before = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
+    known = {kind: _uids(namespace, kind) for kind in ("deployments", "services", "poddisruptionbudgets")}
+    crd = ("get", "crd", CRD, "--output=jsonpath={.metadata.uid}")
+    uid = cluster.kubectl(*crd)
+    begin = datetime.now(UTC)
+    try:
+        with namespace.answers("adder", value=1) as seen:
+            helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+            gone = ("--selector=app.kubernetes.io/name=triton-operator", "--for=delete", "--timeout=60s")
+            cluster.kubectl("wait", "pods", f"--namespace={SYSTEM}", *gone)
+            rightless.append((begin, datetime.now(UTC)))
+            assert cluster.kubectl(*crd) == uid
+            assert {kind: _uids(namespace, kind) for kind in known} == known
+            asked = sum(seen.values())
+            namespace.until(lambda: sum(seen.values()) > asked + 20)
+            # Under the same name and in the same namespace no ownership has to be taken.
+            values = chart_values(images.operator.by_content, images.triton.by_content)
+            helm(cluster, "install", "triton-operator", CHART, *UPGRADE, *values)
+            namespace.kubectl("scale", "tisvc/adder", "--replicas=3")  # it is at work
+            scaled = namespace.wait("adder", "Ready")
+    finally:
+        install(cluster, images)
+    assert cluster.kubectl(*crd) == uid
+    assert seen["failures"] == 0
+    assert set(seen) == {2.0, "failures"}
+    assert scaled["status"]["stable"]["name"] == first
+    after = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
     assert before.items() <= after.items()
-    (deployment,) = namespace.listed("deployments")
-    assert deployment["metadata"]["generation"] == generation + 1
-    images_of_pods = {c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]}
-    assert images_of_pods == {images.triton.stable}  # frozen when the revision was made
+    assert len(after) == 3
+    assert {kind: _uids(namespace, kind) for kind in known} == known
+    namespace.apply(service("adder", uri="configmap://two", version=2, replicas=3))
+    assert namespace.wait("adder", "Ready")["status"]["stable"]["version"] == 2
 
 
 def test_helm_waits_until_the_model_serves_and_not_for_ever_for_a_bad_one(
@@ -284,8 +393,8 @@ def _names(objects: list[dict]) -> set[str]:
     return {body["metadata"]["name"] for body in objects}
 
 
-def _restarts(pod: dict) -> int:
-    return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+def _uids(namespace: Namespace, kind: str) -> set[str]:
+    return {body["metadata"]["uid"] for body in _of_service(namespace, kind, "adder")}
 
 
 def _fill(namespace: Namespace, image: str) -> None:

@@ -180,4 +180,5 @@ def test_a_request_is_read_as_it_was_made() -> None:
         path="/apis//v1/namespaces/team/pods/log/a",
         code=404,
         allowed=True,
+        at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
     )
