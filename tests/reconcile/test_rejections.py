@@ -139,3 +139,24 @@ async def _pod(services: Any, operator: Any, revision: str) -> Any:
         return found[0] if found else None
 
     return await operator.until(made)
+
+
+async def test_a_revision_that_is_asked_for_again_gets_the_greatest_number_once(services: Any, operator: Any) -> None:
+    await services.apply("a")
+    await services.complete("a")
+    await services.apply("a", version=2)
+    await services.complete("a", revisions=2)
+    first, second = await revisions(services)
+    before = {b["metadata"]["name"]: b["data"] for b in (await services.children("a"))["ControllerRevision"]}
+    await services.apply("a")
+
+    async def is_renumbered() -> bool:
+        return await revisions(services) == [second, first] and await deployments(services) == [first]
+
+    await operator.until(is_renumbered)
+    await services.complete("a", revisions=2)
+    assert {b["metadata"]["name"]: b["data"] for b in (await services.children("a"))["ControllerRevision"]} == before
+    await operator.stop()
+    await operator.start()
+    await operator.settles()
+    assert await operator.writes() == 0
