@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.core.revision import render, revision_name, to_data
+from triton_operator.core.resolution import copy_name
+from triton_operator.core.revision import render, to_data
 
 from .conftest import Site
 
@@ -196,7 +198,9 @@ async def test_a_planted_revision_is_run_but_pod_security_judges_its_pods(site: 
     settings = Settings.model_validate({"prepareImage": "prepare:1", "tritonImage": "triton:1"})
     body["spec"]["runtime"]["env"].append({"name": "LATER", "value": "x"})
     spec = InferenceServiceSpec.model_validate(body["spec"] | {"suspend": False})
-    revision = render("victim", spec, settings, resolved(spec), number=7)
+    content = await site.api.get(names.CONFIG_MAP, here, "model")
+    resolution = replace(resolved(spec), copies=(("model", copy_name("victim", content)),))
+    revision = render("victim", spec, settings, resolution, number=7)
     revision.template["spec"]["hostNetwork"] = True
     owner = {"apiVersion": names.API_VERSION, "kind": "InferenceService", "controller": True, "name": "victim"}
     labels = {names.LABEL_MANAGED_BY: names.OPERATOR, names.LABEL_SERVICE: "victim"}
@@ -204,7 +208,7 @@ async def test_a_planted_revision_is_run_but_pod_security_judges_its_pods(site: 
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": {
-            "name": revision_name("victim", spec, resolved(spec)),
+            "name": revision.name,
             "namespace": here,
             "labels": labels,
             "ownerReferences": [owner | {"uid": made["metadata"]["uid"]}],
