@@ -22,7 +22,8 @@ from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs, unread
 from triton_operator.core.measurements import withheld
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import Held, Record, Sample, decode, encode
+from triton_operator.core.record import Held, Record, Sample
+from triton_operator.core.record_text import decode, encode
 from triton_operator.core.revision import from_object, revision_name, spec_hash
 from triton_operator.core.shares import Room, room_of
 from triton_operator.core.times import timestamp

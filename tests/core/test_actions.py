@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from triton_operator.api import names
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 
 from .simulator import TICK, Cluster, spec_of
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from triton_operator.api.names import LABEL_REVISION
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 
 from .simulator import LOAD_TICKS, TICK, Cluster, spec_of
 from .test_histories import CALM, RELAXED, Step, take

@@ -9,7 +9,7 @@ from triton_operator.api import names
 from triton_operator.api.routing import ParentRef, Routing
 from triton_operator.api.settings import Settings
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 
 from .simulator import TICK, Cluster, spec_of
 

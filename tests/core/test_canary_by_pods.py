@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 from triton_operator.core.widened import fitting, unachievable
 
 from .simulator import SERVICE, Cluster, spec_of

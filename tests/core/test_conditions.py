@@ -10,7 +10,7 @@ from triton_operator.api.signature import About, Signature
 from triton_operator.api.status import InferenceServiceStatus
 from triton_operator.core.announcements import announcements
 from triton_operator.core.decide import decide
-from triton_operator.core.record import encode
+from triton_operator.core.record_text import encode
 from triton_operator.core.rollout import START_SECONDS
 from triton_operator.core.world import Answer, Plan, Problem, Question, World
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core.decide import decide
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 from triton_operator.core.rollout import START_SECONDS
 
 from .simulator import LOAD_TICKS, SERVICE, TICK, Cluster, spec_of

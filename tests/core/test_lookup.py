@@ -9,7 +9,7 @@ import pytest
 from triton_operator.api import names
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import FIRST_SECONDS, needs
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 from triton_operator.core.resolution import config_maps_of, key_of, short_hash
 
 from .simulator import TICK, Cluster, spec_of

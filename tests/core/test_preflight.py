@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton_operator.api.names import LABEL_REVISION
-from triton_operator.core.record import decode
+from triton_operator.core.record_text import decode
 from triton_operator.core.rollout import START_SECONDS
 
 from .simulator import TICK, Cluster, spec_of

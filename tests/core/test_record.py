@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton_operator.api.signature import About, Signature, Tensor
-from triton_operator.core.record import Record, decode, encode
+from triton_operator.core.record import Record
+from triton_operator.core.record_text import decode, encode
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
 RECORDS = st.builds(

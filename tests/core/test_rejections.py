@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from triton_operator.api import names
 from triton_operator.controller.world import rejections
 from triton_operator.core.decide import decide
-from triton_operator.core.record import Held, decode, print_held, read_held
+from triton_operator.core.record import Held
+from triton_operator.core.record_text import decode, print_held, read_held
 
 from .simulator import Cluster, spec_of
 from .test_histories import ACCIDENTS, BROKEN, SPEC_CHANGES, Step, steps, take

@@ -22,7 +22,7 @@ from triton_operator.controller.vitals import Vitals
 from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
-from triton_operator.core.record import KEY, encode
+from triton_operator.core.record_text import KEY, encode
 from triton_operator.core.world import Announcement, Plan, Problem, Removal, World
 from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube

@@ -24,7 +24,8 @@ from triton_operator.core.claims import first, wanted_claims
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
 from triton_operator.core.preflight import golden_name
-from triton_operator.core.record import KEY, Record, decode
+from triton_operator.core.record import Record
+from triton_operator.core.record_text import KEY, decode
 from triton_operator.core.revision import Revision, from_deployment, from_object
 from triton_operator.core.world import Fleet, Route, World
 from triton_operator.edges.kubernetes import Kube

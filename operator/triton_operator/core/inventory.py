@@ -20,7 +20,8 @@ from triton_operator.api.names import (
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core import canary, traffic
 from triton_operator.core.goal import missing_kinds
-from triton_operator.core.record import Record, print_held
+from triton_operator.core.record import Record
+from triton_operator.core.record_text import print_held
 from triton_operator.core.revision import Revision, to_data
 from triton_operator.core.rollout import longest, provision_seconds
 from triton_operator.core.world import World

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Rollout
-from triton_operator.core.record import Held, Record, read_held
+from triton_operator.core.record import Held, Record
+from triton_operator.core.record_text import read_held
 from triton_operator.core.revision import Revision, spec_hash
 from triton_operator.core.world import Fleet, World
 from triton_operator.resources.labels import NO_REVISION

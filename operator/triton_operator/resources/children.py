@@ -148,7 +148,7 @@ def controller_revision(owner: Owner, revision: str, *, number: int, data: Json,
         revision: name of the revision.
         number: its number, 1 or more: the greatest is that of the revision that was asked for last.
         data: the revision, see `core.revision.to_data`.
-        rejected: why its spec is held, see `core.record.print_held`, or None.
+        rejected: why its spec is held, see `core.record_text.print_held`, or None.
 
     Returns:
         The ControllerRevision; of one that exists only the annotation and the number ever change.
