@@ -88,7 +88,7 @@ def rollout(world: World, random: np.random.Generator) -> list[Counts]:
 
 
 def ours(rows: list[Counts], world: World) -> End:
-    """The judge at its defaults; told of batches, as the operator reads them from Triton's counters."""
+    """The judge at its defaults, but for the size of batches: told by `analysis.clusterFactor`, whose default is 1."""
     limits, evidence, passed = Limits(cluster=world.batch), Evidence(), None
     for row in rows:
         evidence = heard(evidence, row, limits)
