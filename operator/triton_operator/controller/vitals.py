@@ -62,7 +62,7 @@ class Vitals:
         self._dead: dict[str, tuple[Key, Look]] = {}  # with what was counted when it was noticed
 
     def dead(self, key: Key) -> frozenset[str]:
-        """Give the uids of a service's pods that have died and are still there."""
+        """Give the uids of a service's pods that have died, until it is seen that they have gone."""
         return frozenset(uid for uid, (of, _) in self._dead.items() if of == key)
 
     async def run(self) -> None:
