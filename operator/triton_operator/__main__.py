@@ -25,11 +25,12 @@ from triton_operator.edges.errors import ApiError
 _log = logging.getLogger(__name__)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, kinds_seconds: float = process.KINDS_SECONDS) -> int:
     """Run the operator until it is told to stop.
 
     Args:
         arguments: of the command line; None: those of the process.
+        kinds_seconds: how often the cluster is asked which optional kinds it serves.
 
     Returns:
         The exit code: 0 after a stop by signal, 1 when the process must be started anew, 2 when it was started wrongly.
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     logs.configure(settings.log)
     try:
-        asyncio.run(process.run(settings, _reconciler))
+        asyncio.run(process.run(settings, _reconciler, kinds_seconds=kinds_seconds))
     except (process.Unfit, process.Deposed, KopfEnded, ApiError, OSError, ConfigException) as error:
         _log.error("Ending: %s%s", error, f": {error.__cause__}" if error.__cause__ else "")
         return 1

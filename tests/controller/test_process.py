@@ -64,7 +64,7 @@ class Replica:
             retry_seconds=election.retrySeconds,
         )
         self.metrics = Metrics()
-        self.process = Process(settings, kube, lease, self.metrics, instance=name)
+        self.process = Process(settings, kube, lease, self.metrics, instance=name, kinds_seconds=process.KINDS_SECONDS)
         self.task = asyncio.create_task(self.process.run(self._make, self.stopped))
 
     def _make(self, parts: Parts) -> "Replica":
@@ -211,7 +211,7 @@ async def test_without_the_crd_the_operator_says_what_to_do(
     lease: Any = None
 
     with pytest.raises(Unfit, match=r"kubectl apply -f crds/"):
-        await Process(settings, kube, lease, Metrics(), instance="a").check()
+        await Process(settings, kube, lease, Metrics(), instance="a", kinds_seconds=1).check()
 
 
 async def test_the_periodic_look_finds_what_was_deleted_unseen(kube: Kube, namespace: str, settings: Settings) -> None:

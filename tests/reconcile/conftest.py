@@ -22,11 +22,16 @@ from triton_operator.api.names import Kind
 from triton_operator.edges.kubernetes import Kube, Object
 
 SECONDS = 30
+ASKS_OFTEN = """
+import sys
+from triton_operator.__main__ import main
+sys.exit(main(sys.argv[2:], kinds_seconds=float(sys.argv[1])))
+"""
 _NUMBER = re.compile(r'^triton_operator_api_calls_total\{code="(\d+)",verb="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 class Operator:
-    """A process of the operator that watches one namespace."""
+    """A process of the operator that watches one namespace; with `kinds_seconds` it asks as often what is served."""
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Operator:
         selector: str = "",
         name: str = "one",
         provider: str = "gpu-operator",
+        kinds_seconds: float | None = None,
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -60,20 +66,25 @@ class Operator:
         self._file.write_text(yaml.safe_dump(settings))
         self._log = folder / f"{name}.log"
         self._environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+        program = ["-m", "triton_operator"] if kinds_seconds is None else ["-c", ASKS_OFTEN, str(kinds_seconds)]
+        self._words = [sys.executable, *program, "--config", str(self._file)]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *bound_to_us([sys.executable, "-m", "triton_operator", "--config", self._file]),
-                env=self._environment, stdout=log, stderr=log,
-            )  # fmt: skip
+                *bound_to_us(self._words), env=self._environment, stdout=log, stderr=log
+            )
 
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
         assert await self._end(signal.SIGTERM) == 0, self.log()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
 
     async def leads(self) -> None:
         await until(self._is_leader, self.log)
@@ -221,7 +232,7 @@ async def make_operator(
 ) -> AsyncIterator[Callable[..., Operator]]:
     made: list[Operator] = []
 
-    def make(**options: str) -> Operator:
+    def make(**options: Any) -> Operator:
         made.append(Operator(kubeconfig, tmp_path, namespace, **options))
         return made[-1]
 

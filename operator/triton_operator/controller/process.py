@@ -27,8 +27,10 @@ from triton_operator.edges.errors import ApiError
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.edges.lease import Lease
 
+KINDS_SECONDS = 300.0
+"""How often the cluster is asked which optional kinds it serves, ± 10 %: CRDs may come and go at any time."""
+
 _GRACE_SECONDS = 10.0
-_KINDS_SECONDS = 300.0
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _log = logging.getLogger(__name__)
@@ -69,12 +71,13 @@ class Deposed(Exception):
     """Another replica leads now, or may: the process must end at once."""
 
 
-async def run(settings: Settings, make_reconciler: Reconcilers) -> None:
+async def run(settings: Settings, make_reconciler: Reconcilers, *, kinds_seconds: float) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Args:
         settings: the administrator's.
         make_reconciler: called once, when this replica leads and the store is filled.
+        kinds_seconds: how often the cluster is asked which optional kinds it serves.
 
     Raises:
         Unfit: the CRD is not installed.
@@ -93,7 +96,8 @@ async def run(settings: Settings, make_reconciler: Reconcilers) -> None:
         Kube.connect(concurrency=2, observer=metrics) as lease_kube,
     ):
         instance = f"{os.environ.get('HOSTNAME', names.OPERATOR)}_{token_hex(4)}"
-        process = Process(settings, kube, _lease(settings, lease_kube, instance), metrics, instance=instance)
+        lease = _lease(settings, lease_kube, instance)
+        process = Process(settings, kube, lease, metrics, instance=instance, kinds_seconds=kinds_seconds)
         async with probes.serve(process.pulse, metrics.registry, port=settings.port):
             await process.check()
             await process.run(make_reconciler, stopped)
@@ -102,12 +106,15 @@ async def run(settings: Settings, make_reconciler: Reconcilers) -> None:
 class Process:
     """The parts of a running operator."""
 
-    def __init__(self, settings: Settings, kube: Kube, lease: Lease, metrics: Metrics, *, instance: str) -> None:
+    def __init__(
+        self, settings: Settings, kube: Kube, lease: Lease, metrics: Metrics, *, instance: str, kinds_seconds: float
+    ) -> None:
         self._settings = settings
         self._kube = kube
         self._lease = lease
         self._metrics = metrics
         self._instance = instance
+        self._kinds_seconds = kinds_seconds
         self._store = Store()
         self._queue = WorkQueue(jitter=random.random, observer=metrics)
         self._resync = Resync(kube, self._store, self._queue, settings, jitter=random.random)
@@ -222,17 +229,23 @@ class Process:
             finally:
                 await _cancel(listening)
             _log.info("Watching what the cluster serves now: %s", ", ".join(kind.plural for kind in self._store.kinds))
-            await self._resync.fill()
+            try:
+                await self._resync.fill()
+            except ApiError as error:
+                _log.warning("The look at the cluster failed, and is taken again: %s", error)
 
     async def _has_other_kinds(self, listening: asyncio.Task[None]) -> bool:
-        done, _ = await asyncio.wait({listening}, timeout=_KINDS_SECONDS * (0.9 + 0.2 * random.random()))
-        if done:
-            await listening
+        done, _ = await asyncio.wait({listening}, timeout=self._kinds_seconds * (0.9 + 0.2 * random.random()))
         try:
-            return await self._learn()
+            changed = await self._learn()
         except ApiError as error:
             _log.warning("Which kinds the API server serves could not be asked, and is asked again: %s", error)
-            return False
+            changed = False
+        if done and changed and (ended := listening.exception()):  # Kopf ends when a kind that it watches has gone
+            _log.info("%s: %s", ended, ended.__cause__)
+        elif done:
+            await listening
+        return changed
 
 
 async def _first(coroutine: Coroutine[Any, Any, None], other: asyncio.Task[Any]) -> asyncio.Task[Any]:
