@@ -274,7 +274,8 @@ def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     helm(cluster, "package", CHART, "--version", "0.0.9", "--app-version", "0.0.9", "--destination", tmp_path)
     older = chart_values(images.operator.stable, images.triton.stable)
     (package,) = tmp_path.glob("*.tgz")
-    helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *older, "--set", "log.format=text")
+    other = ("--set", "log.format=text", "--set", "podMonitor.enabled=false")
+    helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *older, *other)
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.wait("adder", "Ready")
     before = {pod["metadata"]["uid"]: restarts(pod) for pod in namespace.pods("adder")}
@@ -300,10 +301,12 @@ def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     helm(cluster, "upgrade", "triton-operator", CHART, *UPGRADE, *newer)
     assert chart() != "triton-operator-0.0.9"
     assert untouched(3, scaled=1)
+    assert namespace.listed("podmonitors")
 
     helm(cluster, "rollback", "triton-operator", *UPGRADE)
     assert chart() == "triton-operator-0.0.9"
     assert untouched(4, scaled=2)
+    assert not namespace.listed("podmonitors")
 
     helm(cluster, "rollback", "triton-operator", *UPGRADE)  # as it was before that
     assert chart() != "triton-operator-0.0.9"
