@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from triton_operator.controller.world import _with_pods as with_pods
-from triton_operator.controller.world import is_unsettled, living, ready_endpoints
+from triton_operator.controller.world import is_unsettled, ready_endpoints
 from triton_operator.core.health import STUCK_SECONDS
 from triton_operator.core.world import Fleet
 
@@ -20,10 +20,6 @@ def pod(uid: str, revision: str, ending: datetime | None = None) -> dict:
 def service(*, ready: str, observed: int = 3) -> dict:
     conditions = [{"type": "Ready", "status": ready}]
     return {"metadata": {"generation": 3}, "status": {"observedGeneration": observed, "conditions": conditions}}
-
-
-def test_a_dead_pod_counts_until_it_is_on_its_way_out() -> None:
-    assert living([pod("there", "a"), pod("going", "a", ending=NOW)]) == {"there"}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def gather(
         words: reads what the pods' status leaves out.
         meter: reads the counters of both revisions of a trial.
         service: the InferenceService.
-        dead: uids of pods that execute nothing any more, or did when they were still there.
+        dead: uids of its pods that execute nothing any more; some may have gone.
         now: seconds since the epoch.
 
     Returns:
@@ -74,7 +74,6 @@ async def gather(
     if dead or is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
-        dead &= living(pods)
         fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
         if len(fleets) > 1:
             slices = await kube.list(names.ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
@@ -158,11 +157,6 @@ def is_ready(service: Json) -> bool:
     status = service.get("status") or {}
     current = status.get("observedGeneration") == service["metadata"]["generation"]
     return current and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-
-
-def living(pods: Iterable[Json]) -> frozenset[str]:
-    """Give the uids of those pods that are not on their way out."""
-    return frozenset(pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
 
 
 def ready_endpoints(slices: Iterable[Json], pods: Iterable[Json]) -> dict[str, int]:

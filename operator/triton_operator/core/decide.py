@@ -6,10 +6,7 @@ Not for: carrying the plan out; that is `controller.reconcile`.
 from dataclasses import replace
 from typing import Any
 
-from triton_operator.api.names import (
-    CONFIG_MAP,
-    LABEL_SERVICE,
-)
+from triton_operator.api.names import CONFIG_MAP, LABEL_REVISION, LABEL_SERVICE
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
 from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
@@ -25,7 +22,7 @@ from triton_operator.core.conditions import (
     status,
 )
 from triton_operator.core.goal import Goal, choose, given_up, rejected
-from triton_operator.core.health import diagnose
+from triton_operator.core.health import diagnose, is_ready
 from triton_operator.core.inventory import Children, children_of, pressing, surplus
 from triton_operator.core.record import Record
 from triton_operator.core.removal import UNCHECKED, removals
@@ -112,7 +109,7 @@ def decide(world: World) -> Plan:
     ill = fleet.ready < expected or fleet.refused or world.dead
     failure = diagnose(target.name, fleet, pods, dead=world.dead, now=world.now) if ill else None
     failure = gate.failure or failure
-    settled = fleet.ready >= expected and not world.dead and gate.admitted
+    settled = min(fleet.ready, _able(world, target.name, fleet.ready)) >= expected and gate.admitted
     record = replace(record, failure=_remembered(world, record, target.name, failure, settled=settled))
     if record.held and record.failure is None and (goal.record.failure or {}).get("revision") == record.held.revision:
         record = replace(record, failure=goal.record.failure)
@@ -164,6 +161,15 @@ def decide(world: World) -> Plan:
         announcements=goal.told + gate.told + announcements(world.status, built) + _farewells(removed, target.name),
         look_again=_sooner(goal.look.look_again, _look_again(world, record, target, built)),
     )
+
+
+def _able(world: World, revision: str, ready: int) -> int:
+    """Count the ready pods of a revision, those that have died excepted: its Deployment may not know of them yet."""
+    if not world.dead:
+        return ready
+    own = [pod for pod in world.pods or () if pod["metadata"]["labels"].get(LABEL_REVISION) == revision]
+    living = [pod["metadata"] for pod in own if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+    return sum(metadata["uid"] not in world.dead for metadata in living)
 
 
 def _remembered(
