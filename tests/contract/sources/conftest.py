@@ -57,6 +57,13 @@ class Server:
         self.processes[-1].kill()
         self.processes[-1].wait()
 
+    def told(self, words: str) -> bool:
+        """Say whether the log has some words, or comes to have them: a server may write of a request after its end."""
+        deadline = time.monotonic() + START_SECONDS
+        while words not in self.log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return words in self.log.read_text()
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -199,7 +199,7 @@ def test_a_proxy_of_the_secret_is_used(s3: object, proxy: object, pod: object) -
     done = pod.run("prepare", URI, secret=s3.secret | {"HTTP_PROXY": f"http://{proxy.address}"})
 
     assert done.code == 0, done.log
-    assert s3.server.address in proxy.log.read_text()
+    assert proxy.told(s3.server.address)
 
 
 def test_nobody_waits_for_models_of_which_one_does_not_exist(s3: object, pod: object, tmp_path: Path) -> None:
