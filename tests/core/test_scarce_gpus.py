@@ -179,6 +179,8 @@ def test_recreate_says_that_nothing_serves_for_as_long_as_that_is_so() -> None:
     cluster.settle()
     old = cluster.target
     cluster.change(spec_of(2, replicas=2, rollout={"strategy": "Recreate"}))
+    cluster.run(2)
+    assert f"{old} ends before they begin" in cluster.condition("Ready")["message"]
     cluster.run(20, until=lambda c: not c.serving())
     began, told = cluster.now, set()
     while not cluster.serving():

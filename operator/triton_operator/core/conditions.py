@@ -97,7 +97,8 @@ def ready(s: Situation) -> Verdict:
     if s.record.stable is None:
         return "Unknown", "Loading", progress + trouble
     if s.record.stable != name:
-        meanwhile = "serves until they are" if s.ready else "no longer serves"
+        serves = "ends before they begin" if s.room.apart else "serves until they are"
+        meanwhile = serves if s.ready else "no longer serves"
         return "Unknown", "Updating", f"{progress}; {s.record.stable} {meanwhile}{trouble}"
     if fleet.ready < s.desired:
         return "Unknown", "PodsNotReady", progress + trouble
