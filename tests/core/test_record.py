@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton_operator.api.signature import About, Signature, Tensor
-from triton_operator.core.record import Record
+from triton_operator.core.judge import Counts, Evidence
+from triton_operator.core.record import Record, Sample, Shared, Tally, Trial
 from triton_operator.core.record_text import decode, encode
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -46,6 +47,41 @@ RECORDS = st.builds(
 def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
     assert decode(encode(record)) == record
     assert encode(record) == encode(decode(encode(record)) or Record())
+
+
+TRIAL = Trial(
+    revision="vision-b",
+    steps="s",
+    step=1,
+    weight=10,
+    since=5.0,
+    serving=4.0,
+    evidence={"errors": Evidence(Counts(canary=9, stable=90, canary_bad=1, stable_bad=2))},
+    tallies={"mine": Tally(good=1, last="PASS", value="3")},
+    shared=Shared(weight=10, canary=9, requests=99, astray=50, astray_canary=1),
+    samples={"pod": Sample("vision-b", 9, 1, 6.0, timed=9, slow=2)},
+    sampled=6.0,
+    heard=6.0,
+    trouble="t",
+    unseen=True,
+    level=5.0,
+)
+
+
+def test_a_trial_is_read_back_and_what_a_later_version_adds_is_passed_over() -> None:
+    record = Record(stable="vision-a", target="vision-b", trial=TRIAL)
+    assert decode(encode(record)) == record
+
+    def extended(value: Any) -> Any:
+        if isinstance(value, dict):
+            named = value.keys() & {"evidence", "tallies", "samples", "known", "about", "restarts", "taken"}
+            kept = {
+                k: {n: extended(v) for n, v in of.items()} if k in named else extended(of) for k, of in value.items()
+            }
+            return kept | {"later": 1}
+        return value
+
+    assert decode(json.dumps(extended(json.loads(encode(record))))) == record
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Not for: what it holds; that is `core.record`.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from triton_operator.api.signature import about_from_json
@@ -160,7 +160,7 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         bounds=str(value["bounds"]),
         evidence={str(name): _evidence(of) for name, of in value["evidence"].items()},
         tallies={str(name): _tally(of) for name, of in value.get("tallies", {}).items()},
-        shared=Shared(**{name: int(count) for name, count in value["shared"].items()}),
+        shared=Shared(**_counts(Shared, value["shared"])),
         edge=_time(value["edge"]),
         source=str(value.get("source", "")),
         samples={
@@ -189,8 +189,13 @@ def _evidence(value: Mapping[str, Any]) -> Evidence:
             raise ValueError(f"{len(found)} ratios are not {ALTERNATIVES}")
         return found
 
-    counts = Counts(**{name: int(count) for name, count in value["counts"].items()})
+    counts = Counts(**_counts(Counts, value["counts"]))
     return Evidence(counts, harm=ratios("harm"), harmless=ratios("harmless"))
+
+
+def _counts(of: type[Shared] | type[Counts], value: Mapping[str, Any]) -> dict[str, int]:
+    """Take the numbers that this version knows."""
+    return {field.name: int(value[field.name]) for field in fields(of) if field.name in value}
 
 
 def _tally(value: Mapping[str, Any]) -> Tally:
