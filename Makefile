@@ -60,7 +60,7 @@ check: $(READY)  ## Lint, types, import contract, generated files
 	@$(BIN)/python charts/generate.py --check
 
 .PHONY: unit
-unit: $(READY)  ## Test decisions, builders and the chart: no cluster, a minute
+unit: $(READY)  ## Test decisions, builders and the chart: no cluster, two minutes
 	@echo "==> Unit tests"
 	@$(BIN)/pytest -q -n auto -m "not contract and not cluster"
 
