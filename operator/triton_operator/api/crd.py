@@ -4,6 +4,7 @@ Not for: validation while the operator runs; the API server does that from what 
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from triton_operator.api.schema import Json, cel, rules, structural_schema
 from triton_operator.api.spec import MAX_NAME_LENGTH, InferenceServiceSpec
 from triton_operator.api.status import InferenceServiceStatus
 
+_LONGEST_LINE = 600  # as JSON
 _NAME_RULE = cel(
     f"size(self.metadata.name) <= {MAX_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     f"metadata.name must have at most {MAX_NAME_LENGTH} characters: lower-case letters, digits and '-', beginning with"
@@ -99,18 +101,32 @@ def custom_resource_definition() -> Json:
     }
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes out what stands in several places, for readers and for tools without YAML aliases."""
+class _Dense(yaml.SafeDumper):
+    """Writes on one line what is short: in block style a third of the text would be indentation.
+
+    What stands in several places is written out, for readers and for tools without YAML aliases.
+    """
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
+    def represent_data(self, data: object) -> yaml.Node:
+        node: yaml.Node = super().represent_data(data)
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = len(json.dumps(data)) <= _LONGEST_LINE
+        elif (
+            isinstance(node, yaml.ScalarNode)
+            and isinstance(data, str)
+            and data.count("'") > data.count('"') + data.count("\\")
+        ):
+            # Double quotes escape themselves and backslashes, single ones themselves.
+            node.style = None if self.analyze_scalar(data).allow_flow_plain else '"'
+        return node
+
 
 def print_crd() -> str:
     """Print the CustomResourceDefinition as YAML, byte for byte the same each time."""
-    # What holds nothing nested stands on one line: of the block style a third would be indentation.
-    body = custom_resource_definition()
-    text: str = yaml.dump(body, Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True, default_flow_style=None)
+    text: str = yaml.dump(custom_resource_definition(), Dumper=_Dense, sort_keys=False, width=2**31, allow_unicode=True)
     return f"# Generated from operator/triton_operator/api by `make crds`; do not edit.\n{text}"
 
 
