@@ -15,7 +15,7 @@ from triton_operator.api.schema import Json, cel, rules, structural_schema
 from triton_operator.api.spec import MAX_NAME_LENGTH, InferenceServiceSpec
 from triton_operator.api.status import InferenceServiceStatus
 
-_LONGEST_LINE = 600  # as JSON
+_LONGEST_LINE = 500  # as JSON
 _NAME_RULE = cel(
     f"size(self.metadata.name) <= {MAX_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     f"metadata.name must have at most {MAX_NAME_LENGTH} characters: lower-case letters, digits and '-', beginning with"
@@ -102,10 +102,19 @@ def custom_resource_definition() -> Json:
 
 
 class _Dense(yaml.SafeDumper):
-    """Writes on one line what is short: in block style a third of the text would be indentation.
+    """Writes on one line what is short, and indents by one: else a third of the text would be indentation.
 
     What stands in several places is written out, for readers and for tools without YAML aliases.
     """
+
+    best_indent: int
+    indent: int
+    sequence_context: bool
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        # PyYAML takes no indent below 2. The keys of an item stand behind its dash.
+        self.best_indent = 2 if self.sequence_context else 1
+        super().increase_indent(flow, indentless)
 
     def ignore_aliases(self, data: object) -> bool:
         return True
