@@ -55,7 +55,7 @@ def _wrongs(node: Json, value: Any) -> Iterator[tuple[str, Any, str]]:
         yield "fraction", 1.5, "must be of type integer"
         yield "huge", 10**30, "should be less than or equal to"
     if "enum" in node:
-        yield "enum", "Nonsense", "Unsupported value"
+        yield "enum", node["maximum"] - 1 if node["type"] == "integer" else "Nonsense", "Unsupported value"
     if "minimum" in node:
         yield "minimum", node["minimum"] - 1, "should be greater than or equal to"
     if "maximum" in node:

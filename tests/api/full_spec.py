@@ -85,6 +85,51 @@ FULL: Json = {
         "nodePool": "inference",
     },
     "replicas": 3,
+    "autoscaling": {
+        "mode": "Observe",
+        "minReplicas": 2,
+        "maxReplicas": 40,
+        "objective": {"percentile": 99, "latencyMilliseconds": 100},
+        "metrics": [
+            {"type": "latency", "target": "62.5"},
+            {"type": "throughput", "target": 50},
+            {
+                "type": "prometheus",
+                "target": 100,
+                "name": "backlog",
+                "query": 'sum(backlog{namespace="{{namespace}}",service="{{service}}",pod=~"{{ pods }}"})',
+                "metricType": "Value",
+            },
+        ],
+        "behavior": {
+            "scaleUp": {
+                "stabilizationWindowSeconds": 0,
+                "selectPolicy": "Max",
+                "policies": [
+                    {"type": "Pods", "value": 4, "periodSeconds": 15},
+                    {"type": "Percent", "value": 100, "periodSeconds": 15},
+                ],
+                "tolerance": "0.05",
+            },
+            "scaleDown": {
+                "stabilizationWindowSeconds": 600,
+                "selectPolicy": "Min",
+                "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
+                "tolerance": "50m",
+            },
+        },
+        "schedules": [
+            {
+                "name": "office-hours",
+                "days": ["Mon", "Tue", "Wed", "Thu", "Fri"],
+                "from": "08:30",
+                "to": "18:00",
+                "timeZone": "America/Argentina/Buenos_Aires",
+                "minReplicas": 10,
+                "maxReplicas": 60,
+            }
+        ],
+    },
     "rollout": {
         "strategy": "RollingUpdate",
         "maxSurgeGPUs": 4,

@@ -266,7 +266,43 @@ def _steps(node: Json, where: str) -> Strategy:
     return st.builds(with_pauses, weights, pauses)
 
 
+def _scaling_metrics(node: Json, where: str) -> Strategy:
+    field = {name: _strategy(child, f"{where}[].{name}") for name, child in node["items"]["properties"].items()}
+    target = st.integers(1, 100) | st.decimals("0.001", 100, places=3).map("{:f}".format)
+    plain = st.fixed_dictionaries(
+        {"type": field["type"].filter(lambda kind: kind != "prometheus"), "target": target},
+        optional={"name": field["name"]},
+    )
+    own = st.fixed_dictionaries(
+        {"type": st.just("prometheus"), "target": target, "query": field["query"]},
+        optional={name: field[name] for name in ("name", "metricType")},
+    )
+    return st.lists(plain | own, min_size=1, max_size=4, unique_by=lambda m: (m["type"], m.get("name")))
+
+
+def _schedules(node: Json, where: str) -> Strategy:
+    field = {name: _strategy(child, f"{where}[].{name}") for name, child in node["items"]["properties"].items()}
+    days = st.lists(st.sampled_from(node["items"]["properties"]["days"]["items"]["enum"]), min_size=1, unique=True)
+    zone = st.sampled_from(["UTC", "Asia/Kathmandu", "America/Argentina/Buenos_Aires"])
+    bounds = st.fixed_dictionaries({"minReplicas": st.just(1)}, optional={"maxReplicas": field["maxReplicas"]})
+    hours = st.fixed_dictionaries(
+        {}, optional={"days": days, "from": field["from"], "to": field["to"], "timeZone": zone}
+    )
+    of_a_day = hours.filter(lambda h: h.get("from", "00:00") not in (h.get("to", "24:00"), "24:00"))
+    return st.lists(
+        st.builds(lambda name, bound, when: {"name": name} | bound | when, field["name"], bounds, of_a_day),
+        min_size=1,
+        max_size=4,
+        unique_by=itemgetter("name"),
+    )
+
+
 _BY_HAND = {
+    "spec.autoscaling.metrics": _scaling_metrics,
+    "spec.autoscaling.metrics[].query": lambda node, where: st.sampled_from(
+        ["up", 'up{pod=~"{{pods}}"}', "{{ service }}"]
+    ),
+    "spec.autoscaling.schedules": _schedules,
     "spec.rollout.steps": _steps,
     "spec.model": _models,
     "spec.model.uri": _uris,
@@ -298,6 +334,11 @@ def _consistent(spec: Json) -> Json:
     runtime = spec.get("runtime", {})
     if spec.get("gpu", {}).get("sharing") == "MPS":
         runtime.pop("sharedMemory", None)
+    if (scaling := spec.get("autoscaling")) is not None:
+        if scaling.get("minReplicas", 1) > scaling["maxReplicas"]:
+            scaling["minReplicas"] = scaling["maxReplicas"]
+        if not {"objective", "metrics", "schedules"} & scaling.keys():
+            scaling["objective"] = {"latencyMilliseconds": 100}
     rollout = spec.get("rollout", {})
     strategy = rollout.get("strategy", "RollingUpdate")
     if strategy == "Canary":

@@ -74,6 +74,18 @@ def metric(**more: Any) -> Json:
     return canary(analysis={"metrics": [{"name": "own", "query": "up"} | more]})
 
 
+def scaled(**more: Any) -> Json:
+    return {"autoscaling": {"maxReplicas": 10, "objective": {"latencyMilliseconds": 100}} | more}
+
+
+def measured(*metrics: Json) -> Json:
+    return scaled(metrics=list(metrics))
+
+
+def scheduled(**more: Any) -> Json:
+    return scaled(schedules=[{"name": "night", "maxReplicas": 2} | more])
+
+
 def weights(*values: int) -> list[Json]:
     return [{"setWeight": value} for value in values]
 
@@ -417,6 +429,162 @@ SAMPLES = [
         [canary(steps=[{"setWeight": 10}], analysis={}, autoRollback=False), {"rollout": {"autoRollback": True}}],
     ),
     Sample(
+        "autoscaling.minReplicas",
+        "minReplicas must not be above maxReplicas",
+        [scaled(minReplicas=11)],
+        [scaled(minReplicas=10), scaled(minReplicas=1, maxReplicas=1)],
+    ),
+    Sample(
+        "autoscaling",
+        "autoscaling needs something to go by",
+        [{"autoscaling": {"maxReplicas": 10}}, {"autoscaling": {"maxReplicas": 10, "mode": "Off", "behavior": {}}}],
+        [
+            scaled() | {"replicas": replicas} | more
+            for replicas, more in (
+                (0, {}),
+                (20, {}),
+                (3, {"suspend": True}),
+                (5, {"rollout": {"strategy": "Recreate"}}),
+            )
+        ]
+        + [
+            {"autoscaling": {"maxReplicas": 10, "metrics": [{"type": "queueTime", "target": 20}]}},
+            {"autoscaling": {"maxReplicas": 10, "schedules": [{"name": "day", "minReplicas": 2}]}},
+        ],
+    ),
+    Sample(
+        "autoscaling.metrics",
+        "each type goes into metrics once",
+        [
+            measured({"type": "latency", "target": 1}, {"type": "latency", "target": 2}),
+            measured(*({"type": "prometheus", "target": 1, "query": query} for query in ("up", "down"))),
+            measured(*({"type": "prometheus", "target": 1, "query": query, "name": "a"} for query in ("up", "down"))),
+        ],
+        [
+            measured({"type": "latency", "target": 1}, {"type": "queueTime", "target": 1}),
+            measured(
+                {"type": "prometheus", "target": 1, "query": "up"},
+                {"type": "prometheus", "target": 1, "query": "up", "name": "a"},
+                {"type": "prometheus", "target": 1, "query": "up", "name": "b"},
+            ),
+        ],
+    ),
+    Sample(
+        "autoscaling.metrics[0]",
+        "a metric of type prometheus needs query",
+        [measured({"type": "prometheus", "target": 1, "name": "a"})],
+        [measured({"type": "prometheus", "target": 1, "query": "up"})],
+    ),
+    Sample(
+        "autoscaling.metrics[0]",
+        "query and metricType are for type prometheus",
+        [
+            measured({"type": "throughput", "target": 1, "query": "up"}),
+            measured({"type": "concurrency", "target": 1, "metricType": "Value"}),
+        ],
+        [
+            measured({"type": "prometheus", "target": 1, "query": "up", "metricType": "Value"}),
+            measured({"type": "concurrency", "target": 1, "name": "a"}),
+        ],
+    ),
+    Sample(
+        "autoscaling.metrics[0].target",
+        "target must be above 0",
+        [measured({"type": "throughput", "target": target}) for target in (0, -1, "0.0", "-0.5")],
+        [measured({"type": "throughput", "target": target}) for target in (1, "0.5", "0.000000001")],
+    ),
+    Sample(
+        "autoscaling.metrics[0].target",
+        "target of gpuUtilization is in percent",
+        [measured({"type": "gpuUtilization", "target": target}) for target in (101, "100.5")],
+        [
+            *(measured({"type": "gpuUtilization", "target": target}) for target in (100, "62.5")),
+            measured({"type": "throughput", "target": 101}),
+        ],
+    ),
+    Sample(
+        "autoscaling.metrics[0].query",
+        "must be PromQL, and what stands in {{ }} one of namespace, service, pods",
+        [
+            measured({"type": "prometheus", "target": 1, "query": query})
+            for query in ("up{{canary}}", "{{}}", "up{{interval}}", "up{{  pods}}")
+        ],
+        [
+            measured({"type": "prometheus", "target": 1, "query": query})
+            for query in ('up{pod=~"{{pods}}"}', "{{ namespace }}", "{a='{b}'}")
+        ],
+    ),
+    Sample(
+        "autoscaling.behavior.scaleUp.tolerance",
+        "must be a quantity",
+        [scaled(behavior={"scaleUp": {"tolerance": tolerance}}) for tolerance in ("-0.1", "5%", "0,1")],
+        [scaled(behavior={"scaleUp": {"tolerance": tolerance}}) for tolerance in ("0.05", "50m", 0)],
+    ),
+    Sample(
+        "autoscaling.schedules",
+        "minReplicas of a schedule must not be above its maxReplicas",
+        [
+            scheduled(minReplicas=3),
+            scaled(schedules=[{"name": "day", "minReplicas": 11}]),
+            scaled(minReplicas=5, schedules=[{"name": "night", "maxReplicas": 4}]),
+        ],
+        [
+            scheduled(minReplicas=2),
+            scaled(schedules=[{"name": "day", "minReplicas": 11, "maxReplicas": 11}]),
+            scaled(minReplicas=5, schedules=[{"name": "night", "minReplicas": 1, "maxReplicas": 4}]),
+        ],
+    ),
+    Sample(
+        "autoscaling.schedules[0]",
+        "a schedule needs minReplicas, maxReplicas or both",
+        [scaled(schedules=[{"name": "night"}])],
+        [scheduled(), scaled(schedules=[{"name": "day", "minReplicas": 2}])],
+    ),
+    Sample(
+        "autoscaling.schedules[0].to",
+        "from and to must differ",
+        [scheduled(**{"from": "08:00", "to": "08:00"}), scheduled(to="00:00")],
+        [
+            scheduled(),
+            scheduled(days=["Sat", "Sun"]),
+            scheduled(**{"from": "22:00", "to": "06:00"}),
+            scheduled(**{"from": "22:00", "to": "00:00"}),
+        ],
+    ),
+    Sample(
+        "autoscaling.schedules[0].from",
+        "from must be before 24:00",
+        [scheduled(**{"from": "24:00", "to": "06:00"})],
+        [scheduled(**{"from": "23:59"})],
+    ),
+    Sample(
+        "autoscaling.schedules[0].to",
+        "must be a time of the day in quotes",
+        [scheduled(to=time) for time in ("8:00", "24:01", "08:60", "8am", "", "08:00\n", "٠٨:٠٠")],
+        [scheduled(to=time) for time in ("24:00", "00:01", "19:59")],
+    ),
+    Sample(
+        "autoscaling.schedules[0].timeZone",
+        "must be the name of a time zone",
+        [
+            scheduled(timeZone=name)
+            for name in (
+                "",
+                "localtime",
+                "Europe/",
+                "/Europe/Berlin",
+                "../Berlin",
+                "Europe/../Berlin",
+                "A/B/C/D",
+                "A B",
+            )
+        ],
+        [
+            scheduled(timeZone=name)
+            for name in ("UTC", "Europe/Berlin", "America/Argentina/ComodRivadavia", "Etc/GMT-14", "EST5EDT", "W-SU")
+        ],
+    ),
+    Sample(
         "rollout.steps[0]",
         "a step is one of setWeight, pause, setCanaryScale, setHeaderRoute, setMirrorRoute",
         [
@@ -495,7 +663,7 @@ SAMPLES = [
     ),
     Sample(
         "rollout.analysis.metrics[0].query",
-        "must be PromQL, and what stands in {{ }} one of",
+        "must be PromQL, and what stands in {{ }} one of canary",
         [metric(query=text, success={"max": 1}) for text in ("up{{pod}}", "{{canary}} + {{  stable}}", "{{}}")],
         [
             metric(query=text, success={"max": 1})

@@ -7,13 +7,35 @@ import re
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from triton_operator.api.fields import ApiModel, DnsLabel
 from triton_operator.api.schema import cel, plain, rules
 
 PLACEHOLDERS = ("canary", "stable", "canaryPods", "stablePods", "namespace", "service", "interval")
-PLACEHOLDER = re.compile(r"\{\{ ?(" + "|".join(PLACEHOLDERS) + r") ?\}\}")
-_QUERY = r"^([^{\x00]|\{[^{\x00]|" + PLACEHOLDER.pattern + r")*$"
+
+
+def placeholder(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Find what is to be filled in in PromQL; its first group is one of the names."""
+    return re.compile(r"\{\{ ?(" + "|".join(names) + r") ?\}\}")
+
+
+PLACEHOLDER = placeholder(PLACEHOLDERS)
+
+
+def promql(names: tuple[str, ...]) -> FieldInfo:
+    """Bound a text to PromQL in which only these names are to be filled in.
+
+    Args:
+        names: what may stand in {{ }}.
+    """
+    found: FieldInfo = Field(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^([^{\x00]|\{[^{\x00]|" + placeholder(names).pattern + r")*$",
+        json_schema_extra=plain(f"must be PromQL, and what stands in {{{{ }}}} one of {', '.join(names)}"),
+    )
+    return found
 
 
 Decimal = (
@@ -57,22 +79,11 @@ class Range(ApiModel):
         return f"at most {self.max}" if self.min is None else f"{self.min} to {self.max}"
 
 
-Query = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=2048,
-        pattern=_QUERY,
-        json_schema_extra=plain(f"must be PromQL, and what stands in {{{{ }}}} one of {', '.join(PLACEHOLDERS)}"),
-    ),
-]
-
-
 class Metric(ApiModel):
     """An expression of PromQL whose value says how the canary does."""
 
     name: DnsLabel = Field(description="What it is called in status and messages.")
-    query: Query = Field(
+    query: Annotated[str, promql(PLACEHOLDERS)] = Field(
         description=(
             "PromQL that comes to one number, asked of the operator's prometheus.url at every interval. In it"
             " {{canaryPods}} and {{stablePods}} stand for regular expressions of the pods' names, {{canary}} and"

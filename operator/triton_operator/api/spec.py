@@ -6,6 +6,7 @@ Not for: what the operator answers; that is `api.status`.
 
 from pydantic import ConfigDict, Field
 
+from triton_operator.api.autoscaling import Autoscaling
 from triton_operator.api.fields import ApiModel
 from triton_operator.api.gpu import Gpu
 from triton_operator.api.model import Model
@@ -36,8 +37,14 @@ class InferenceServiceSpec(ApiModel):
         default=1,
         ge=0,
         le=1000,
-        description="Pods that serve. Written by kubectl scale and by autoscalers through /scale.",
+        description=(
+            "Pods that serve; with autoscaling those that it begins with. Written by kubectl scale and by other"
+            " autoscalers through /scale."
+        ),
         json_schema_extra={"format": "int32"},
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="How many pods serve, by what is asked of them. Left out: spec.replicas."
     )
     rollout: Rollout = Field(
         default=Rollout(), description="How a new revision takes over.", json_schema_extra={"default": {}}

@@ -22,6 +22,7 @@ SERVES_ON_CPU = "ServesOnCPU"
 CANARY_PAUSED = "CanaryPaused"
 CANARY_FAILED = "CanaryFailed"
 TRAFFIC_VERIFIED = "TrafficVerified"
+SCALING_ACTIVE = "ScalingActive"
 
 POD_UNREACHABLE = "PodUnreachable"  # a reason
 
@@ -40,7 +41,7 @@ class Condition(ApiModel):
             " carried out. Reconciling: work is under way. Stalled: it cannot go on without a change."
             " Suspended: no pods on request. ServesOnCPU: GPUs were asked for and the model runs on the CPU."
             " CanaryPaused: a person is waited for. CanaryFailed: the canary was rolled back. TrafficVerified: the"
-            " Gateways share requests out as they should."
+            " Gateways share requests out as they should. ScalingActive: replicas follow what is measured."
         ),
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
@@ -165,6 +166,47 @@ class RolloutStatus(ApiModel):
     )
 
 
+class HoldStatus(ApiModel):
+    """Replicas that are kept though they are not needed."""
+
+    until: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Until when; left out where that is open.",
+        json_schema_extra={"format": "date-time"},
+    )
+    reason: str = Field(max_length=1024, description="Why.")
+
+
+class AutoscalingStatus(ApiModel):
+    """How many replicas are needed, and why."""
+
+    desired: int = Field(
+        ge=0, le=MAX_PODS, description="So many there are to be; with mode Observe so many there would be."
+    )
+    current: int = Field(ge=0, le=MAX_PODS, description="So many there are.")
+    because: str = Field(max_length=1024, description="Why, with the numbers.")
+    capacity_per_replica: str | None = Field(
+        default=None,
+        max_length=32,
+        description="Requests per second that one replica answers within the objective, such as '5.4'.",
+    )
+    lead_time_seconds: int | None = Field(
+        default=None, ge=0, le=MAX_PODS, description="How long a further replica takes to get ready."
+    )
+    hold: HoldStatus | None = Field(default=None, description="Replicas that are kept though they are not needed.")
+    limited_by: Literal["max", "nodes", "quota", "metrics"] | None = Field(
+        default=None,
+        description=(
+            "What stands in the way of as many as are needed. max: the spec. nodes: none with room. quota: that of the"
+            " namespace. metrics: they cannot be had."
+        ),
+    )
+    metrics_age_seconds: int | None = Field(
+        default=None, ge=0, le=MAX_PODS, description="Age of the newest measurement, where it is too old to go by."
+    )
+
+
 class Rejected(ApiModel):
     """A revision that is not tried again until the spec changes, or a person says retry."""
 
@@ -209,6 +251,9 @@ class InferenceServiceStatus(ApiModel):
         default=None, description="With BlueGreen, the revision that served before, as long as its pods are kept."
     )
     rollout: RolloutStatus | None = Field(default=None, description="With Canary, how far the trial is.")
+    autoscaling: AutoscalingStatus | None = Field(
+        default=None, description="With autoscaling, how many replicas are needed, and why."
+    )
     rejected: Rejected | None = Field(
         default=None, description="The revision that the spec asks for, where another one serves in its place."
     )
