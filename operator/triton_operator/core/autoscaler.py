@@ -18,6 +18,7 @@ from triton_operator.core.capacity import Curve
 from triton_operator.core.demand import Demand, Facts
 from triton_operator.core.forecast import Forecast
 from triton_operator.core.load import Load
+from triton_operator.core.times import timestamp
 
 LEAD_SECONDS = 120.0
 """How long a replica takes to get ready, before one was seen to."""
@@ -26,6 +27,8 @@ LONGEST_HOLD_SECONDS = 900.0
 LONGER, SHORTER = 1.5, 0.8
 REGRET_SECONDS = 300.0
 REGRET_SHARE, REGRET_REPLICAS = 0.25, 2
+SHOWN_SECONDS = 30.0
+"""After this time a hold is told: needs that go up and down are not worth a word."""
 DOWN_SECONDS = 30.0
 """Between two steps downwards: requests have moved to the others by then."""
 
@@ -83,8 +86,10 @@ class Decision:
         hold_reason: why they are kept; "" while none is.
         limited_by: what stands in the way of more: max, nodes, quota or metrics; "" where nothing does.
         measured_at: when the newest sample was taken, in seconds since the epoch; 0 before the first.
+        age_seconds: how old that was.
         reason: one word for how scaling does.
         message: that in a sentence.
+        basis: what the spec wanted.
     """
 
     replicas: int
@@ -95,8 +100,10 @@ class Decision:
     hold_reason: str = ""
     limited_by: str = ""
     measured_at: float = 0.0
+    age_seconds: float = 0.0
     reason: str = "Starting"
     message: str = "nothing has been measured yet"
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +126,9 @@ class Memory:
 
     decision: Decision
     revision: str = ""
-    curve: Curve = Curve()
+    curve: Curve = field(default_factory=Curve)
     felt: float = 0.0
-    forecast: Forecast = Forecast()
+    forecast: Forecast = field(default_factory=Forecast)
     needs: tuple[tuple[float, int], ...] = ()
     hold_seconds: float = SHORTEST_HOLD_SECONDS
     lowered: tuple[float, int, int] = (0.0, 0, 0)
@@ -150,6 +157,7 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
         wish=sight.wish,
         load=sight.load,
         ready=sight.ready,
+        wanted=max(1, current),
         values=sight.values,
         curve=learned.curve,
         felt=learned.felt,
@@ -161,8 +169,9 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
     demands = demand.demands(facts)
     known = [one for one in demands if one.replicas is not None]
     top = max(known, key=lambda one: one.replicas or 0, default=None)
-    needed = top.replicas if top and top.replicas is not None else current
-    doubt = sight.trouble or next((one.words for one in demands if one.replicas is None), "")
+    needed = (top.replicas if top else None) or (current if demands else sight.least)
+    unknown = next((one.words for one in demands if one.replicas is None), "")
+    doubt = (sight.trouble if demand.is_by_load(sight.wish) else "") or unknown
     if doubt:
         needed = max(needed, current)
     bounded = min(max(needed, sight.least), sight.most)
@@ -198,7 +207,7 @@ def _slow(memory: Memory, sight: Sight, lead: float, now: float) -> str:
     """Say that those that start should have been ready long ago."""
     if not memory.waiting or now - memory.waiting < max(2 * lead, 60.0):
         return ""
-    return f"{sight.starting} replicas have not become ready for {now - memory.waiting:.0f} s"
+    return f"none of those that start has become ready since {timestamp(memory.waiting)}"
 
 
 def _learned(memory: Memory, sight: Sight, now: float) -> Memory:
@@ -280,16 +289,19 @@ def _explained(
 ) -> Decision:
     """Say why."""
     because = f"{top.words} need {top.replicas}" if top else "nothing is known of what is needed"
+    if not demand.is_by_load(sight.wish) and not sight.wish.metrics:
+        because = f"the schedule asks for at least {sight.least}"
     hold_until, hold_reason = 0.0, ""
     if replicas > max(needed, sight.least) or (doubt and replicas > sight.least):
         if doubt:
-            hold_reason = f"in doubt no replica is given up: {doubt}"
+            hold_reason = "in doubt no replica is given up"
         elif sight.judged:
             hold_reason = "a canary is being judged"
         else:
-            at = next((at for at, need in memory.needs if need >= replicas), memory.needs[0][0])
-            hold_until = at + hold_of(memory, lead)
-            hold_reason = f"{replicas} were needed within the last {hold_of(memory, lead):.0f} s"
+            hold = hold_of(memory, lead)
+            at = max((at for at, need in memory.needs if need >= replicas), default=memory.lowered[0])
+            if now - at >= SHOWN_SECONDS:
+                hold_until, hold_reason = at + hold, f"more were needed within the last {hold:.0f} s"
     limited = ""
     if needed > replicas or (stuck and sight.starting):
         limited = "max" if replicas >= sight.most else sight.stuck_by if stuck else ""
@@ -305,9 +317,16 @@ def _explained(
         hold_reason=hold_reason,
         limited_by=limited,
         measured_at=memory.measured_at,
+        age_seconds=max(0.0, now - memory.measured_at) if memory.measured_at else 0.0,
         reason=reason,
         message=message,
+        basis=_basis(sight.wish),
     )
+
+
+def _basis(wish: Autoscaling) -> str:
+    objective = wish.objective
+    return f"{wish.mode} p{objective.percentile} {objective.latency_milliseconds} ms" if objective else wish.mode
 
 
 def _condition(top: Demand | None, doubt: str, stuck: str) -> tuple[str, str]:

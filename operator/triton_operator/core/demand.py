@@ -4,10 +4,10 @@ Not for: which of them counts, and when; that is `core.autoscaler`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triton_operator.api.autoscaling import Autoscaling, Objective
+from triton_operator.api.autoscaling import Autoscaling, Objective, ScalingMetric, ScalingRules
 from triton_operator.core.capacity import MOST_MISFIT, TAILS, Capacity, Curve, capacity, single_capacity
 from triton_operator.core.forecast import Forecast
 from triton_operator.core.load import Load
@@ -27,11 +27,15 @@ IDLE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the rules below are asked about; the attributes are those of `core.autoscaler.Sight` and `Memory`."""
+    """What the rules below are asked about; the attributes are those of `core.autoscaler.Sight` and `Memory`.
+
+    `wanted` are the replicas that were asked for last, at least 1.
+    """
 
     wish: Autoscaling
     load: Load | None
     ready: int
+    wanted: int
     curve: Curve
     felt: float
     forecast: Forecast
@@ -60,17 +64,16 @@ class Demand:
 
 def demands(facts: Facts) -> tuple[Demand, ...]:
     """List what each thing that the spec wants takes."""
-    if facts.load is None:
-        return ()
+    metrics = facts.wish.metrics or ()
     found = [of_objective(facts, facts.wish.objective)] if facts.wish.objective else []
-    return tuple(found)
+    return (*found, *(of_metric(facts, metric, place) for place, metric in enumerate(metrics)))
 
 
 def of_objective(facts: Facts, objective: Objective) -> Demand:
     """Say what it takes to answer what is to come within the objective."""
     load = facts.load
     if load is None:
-        return Demand(None, "nothing was measured")
+        return Demand(None, "nothing is known of what is asked of its pods")
     level, ahead = facts.forecast.level, facts.forecast.ahead(facts.lead_seconds)
     headroom = HEADROOM * facts.forecast.scatter
     plan = ahead + headroom
@@ -206,4 +209,67 @@ def business(load: Load, curve: Curve, most_batch: int, instances: int, ready: i
     return max(load.arrivals, load.completions) / most
 
 
-Rule = Callable[[Facts], Demand]
+def is_by_load(wish: Autoscaling) -> bool:
+    """Say whether anything that the spec wants is seen from what Triton or a Gateway counts."""
+    return wish.objective is not None or any(metric.type != "prometheus" for metric in wish.metrics or ())
+
+
+def of_metric(facts: Facts, metric: ScalingMetric, place: int) -> Demand:
+    """Say what it takes to keep a metric at its target, as autoscaling/v2 works it out.
+
+    Args:
+        facts: what is known.
+        metric: the metric.
+        place: its place in the spec.
+    """
+    measured, unit, shared = _measured(facts, metric, place)
+    target = float(metric.target)
+    if measured is None or not math.isfinite(measured):
+        return Demand(None, f"{metric.label} (spec.autoscaling.metrics[{place}]) cannot be had")
+    now = facts.wanted
+    per_replica = measured / now if shared else measured
+    words = f"{metric.label} of {per_replica:.3g}{unit} per replica, for which {target:.3g} is the target,"
+    if not shared:
+        words = f"{metric.label} of {measured:.3g}{unit}, for which {target:.3g} is the target,"
+    if facts.ready == 0 and not shared:
+        return Demand(max(1, now), words)  # what none shows says nothing about more or fewer
+    up, down = tolerances(facts.wish)
+    ratio = per_replica / target
+    if 1 - down <= ratio <= 1 + up:
+        return Demand(max(1, now), words)
+    replicas = measured / target if shared else facts.ready * measured / target
+    return Demand(max(1, math.ceil(replicas - IDLE)), words)
+
+
+def tolerances(wish: Autoscaling) -> tuple[float, float]:
+    """Say by which share what is measured may be above its target and below it."""
+    behavior = wish.behavior
+
+    def of(rules: ScalingRules | None) -> float:
+        return float(rules.tolerance) if rules and rules.tolerance is not None else TOLERANCE
+
+    return of(behavior.scale_up if behavior else None), of(behavior.scale_down if behavior else None)
+
+
+def _measured(facts: Facts, metric: ScalingMetric, place: int) -> tuple[float | None, str, bool]:
+    """Give the value of a metric, its unit, and whether it is shared out among the replicas."""
+    load = facts.load
+    if metric.type == "prometheus":
+        return facts.values.get(place), "", metric.metric_type != "Value"
+    if load is None:
+        return None, "", True
+    idle = load.completions <= IDLE and load.pending <= IDLE
+    if metric.type == "latency":
+        return 0.0 if idle else _milliseconds(load.latency_seconds), " ms", False
+    if metric.type == "queueTime":
+        return 0.0 if idle else _milliseconds(load.queue_seconds), " ms", False
+    if metric.type == "throughput":
+        return facts.forecast.level, " requests/s", True
+    if metric.type == "concurrency":
+        executing = load.completions * (load.batch_seconds or 0.0)
+        return max(load.concurrency, load.pending + executing), " requests", True
+    return None if load.gpu_utilization is None else 100 * load.gpu_utilization, " %", False
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds

@@ -1,16 +1,20 @@
 """How many requests per second to plan for: their level, where it is going, and how far it strays.
 
-Holt's method with a damped trend (Gardner and McKenzie 1985), in steps of varying length.
-Not for: how many replicas that takes; see `core.autoscaler`.
+The level is smoothed exponentially; the trend is the median of the slopes between a few of its values (after Theil and
+Sen), so that a step is not taken for the beginning of a climb, and is damped (Gardner and McKenzie 1985).
+Not for: how many replicas that takes; see `core.demand`.
 """
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
 
 STEP_SECONDS = 5.0
 LEVEL_GAIN = 0.4
-TREND_GAIN = 0.1
 SCATTER_GAIN = 0.1
+POST_SECONDS = 15.0
+POSTS = 7
 DAMPING = 0.98
 MOST_GROWTH = 2.0
 """The trend never plans for more than this multiple of the level."""
@@ -22,31 +26,37 @@ class Forecast:
 
     Attributes:
         level: where it is, per second.
-        trend: by how much that grows per second.
-        variance: mean square of how far it was from what was expected, a step ahead.
+        posts: where it was, each at least 15 s after the last, with the times, in seconds since the epoch.
+        variance: mean square of how far it was from its level, a step ahead.
         at: when it was seen last, in seconds since the epoch; 0 before.
     """
 
     level: float = 0.0
-    trend: float = 0.0
+    posts: tuple[tuple[float, float], ...] = ()
     variance: float = 0.0
     at: float = 0.0
 
     def add(self, rate: float, now: float) -> "Forecast":
         """Add what was seen now; what is no later than the last one changes nothing."""
         if not self.at:
-            return Forecast(level=rate, at=now)
-        gap = now - self.at
-        if gap <= 0:
+            return Forecast(level=rate, posts=((now, rate),), at=now)
+        if now <= self.at:
             return self
-        steps = min(gap / STEP_SECONDS, 24.0)
-        expected = max(0.0, self.level + self.trend * min(gap, 60.0))
-        missed = rate - expected
-        level = expected + (1 - (1 - LEVEL_GAIN) ** steps) * missed
-        grown = (level - self.level) / gap
-        trend = self.trend + (1 - (1 - TREND_GAIN) ** steps) * (grown - self.trend)
+        steps = min((now - self.at) / STEP_SECONDS, 24.0)
+        missed = rate - self.level
+        level = self.level + (1 - (1 - LEVEL_GAIN) ** steps) * missed
         variance = self.variance + (1 - (1 - SCATTER_GAIN) ** steps) * (missed * missed - self.variance)
-        return replace(self, level=max(0.0, level), trend=trend, variance=variance, at=now)
+        posts = self.posts
+        if now - posts[-1][0] >= POST_SECONDS:
+            posts = (*posts, (now, level))[-POSTS:]
+        return replace(self, level=level, posts=posts, variance=variance, at=now)
+
+    @property
+    def trend(self) -> float:
+        """By how much the level grows per second; 0 before enough of it was seen."""
+        if len(self.posts) < POSTS:
+            return 0.0
+        return median((other - one) / (then - at) for (at, one), (then, other) in pairwise(self.posts))
 
     def ahead(self, seconds: float) -> float:
         """Say where the level will be, at least where it is: a trend downwards is not relied on.
@@ -60,5 +70,5 @@ class Forecast:
 
     @property
     def scatter(self) -> float:
-        """How far the rate strays from what is expected of it, per second."""
+        """How far the rate strays from its level, per second."""
         return math.sqrt(self.variance)
