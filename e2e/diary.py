@@ -5,7 +5,7 @@ Not for: what happens; that is the test's.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -28,7 +28,7 @@ class Diary:
         namespace: Namespace,
         service: str,
         image: str,
-        rates: Mapping[str, float],
+        rates: Mapping[str, float | str],
         *,
         host: str | None = None,
         via: str | None = None,
@@ -39,7 +39,7 @@ class Diary:
             namespace: where the service is.
             service: its name.
             image: of the load's pod.
-            rates: requests per second by kind of client, see `benchmarks.load`.
+            rates: requests per second by kind of client, or how they rise and fall, see `benchmarks.load`.
             host: the host name that a Gateway knows the service by; None: straight to the service.
             via: address and port of that Gateway.
         """
@@ -55,7 +55,7 @@ class Diary:
         namespace.kubectl("wait", f"pod/{LOAD}", "--for=condition=Ready", "--timeout=60s")
         self.answered(rates, count=1)
 
-    def answered(self, clients: Mapping[str, float], *, count: int) -> None:
+    def answered(self, clients: Iterable[str], *, count: int) -> None:
         """Wait until so many requests of each kind of client were answered from now on."""
         since = Phase("", time.time(), float("inf"))
 

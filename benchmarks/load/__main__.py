@@ -7,10 +7,11 @@ import argparse
 import asyncio
 import json
 import signal
+from itertools import pairwise
 from typing import Any
 
 from .clients import KINDS
-from .generator import Generator
+from .generator import Generator, Profile
 
 HEADLESS = "grpc-balancing"
 
@@ -22,8 +23,8 @@ def main() -> None:
     parser.add_argument("--model", default="adder", help="with an input X and an output Y of one FP32 (%(default)s)")
     parser.add_argument("--via", metavar="ADDRESS:PORT", help="of a Gateway that knows the service by the host name")
     parser.add_argument(
-        "--client", action="append", type=_client, required=True, metavar="KIND=RATE", dest="clients",
-        help=f"{', '.join(KINDS)}; requests per second",
+        "--client", action="append", type=_client, required=True, metavar="KIND=RATE[,SECONDS:RATE…]", dest="clients",
+        help=f"{', '.join(KINDS)}; requests per second, and what they rise or fall to by then",
     )  # fmt: skip
     parser.add_argument("--connections", type=int, default=5, help="of each kind, taken in turn (%(default)s)")
     parser.add_argument("--in-flight", type=int, default=200, help="at most, of each kind (%(default)s)")
@@ -32,11 +33,17 @@ def main() -> None:
     asyncio.run(_run(parser.parse_args()))
 
 
-def _client(text: str) -> tuple[str, float]:
-    kind, _, rate = text.partition("=")
-    if kind not in KINDS or not float(rate) > 0:
-        raise ValueError(f"{text}: KIND=RATE, where KIND is one of {', '.join(KINDS)}")
-    return kind, float(rate)
+def _client(text: str) -> tuple[str, Profile]:
+    kind, _, rates = text.partition("=")
+    first, *later = rates.split(",")
+    profile = [
+        (0.0, float(first)),
+        *((float(at), float(rate)) for at, _, rate in (one.partition(":") for one in later)),
+    ]
+    rises = all(at < then for (at, _), (then, _) in pairwise(profile))
+    if kind not in KINDS or not rises or not all(rate > 0 for _, rate in profile):
+        raise ValueError(f"{text}: KIND=RATE[,SECONDS:RATE…], where KIND is one of {', '.join(KINDS)}")
+    return kind, profile
 
 
 async def _run(options: argparse.Namespace) -> None:

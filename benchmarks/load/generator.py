@@ -1,4 +1,4 @@
-"""Send requests at the times that a constant rate sets, and tell what became of them, second by second.
+"""Send requests at the times that a rate sets, and tell what became of them, second by second.
 
 The loop is open: a request is sent when it is due, whatever became of those before, and its latency counts from when it
 was due, so that a stall is seen by all requests it held up. Only so many may be in flight; those that are due beyond
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from .clients import Client, Failed
@@ -89,6 +90,23 @@ class Failure:
     last_pod: str
 
 
+Profile = Sequence[tuple[float, float]]
+"""Seconds since the begin, rising from 0, and requests per second there: the rate goes straight from one to the next."""
+
+
+def rate_at(profile: Profile, seconds: float) -> float:
+    """Give the rate at a time.
+
+    Args:
+        profile: at least one point.
+        seconds: since the begin, 0 or more.
+    """
+    for (at, rate), (then, other) in pairwise(profile):
+        if seconds < then:
+            return rate + (other - rate) * (seconds - at) / (then - at)
+    return profile[-1][1]
+
+
 class Generator:
     """Asks with some kinds of clients until it is told to stop."""
 
@@ -111,11 +129,11 @@ class Generator:
         # One offset for the whole run: the loop's clock never jumps.
         self._epoch = time.time() - asyncio.get_running_loop().time()
 
-    async def run(self, rates: Mapping[str, float], clients: Mapping[str, Sequence[Client]]) -> None:
+    async def run(self, rates: Mapping[str, Profile], clients: Mapping[str, Sequence[Client]]) -> None:
         """Ask until `stop` is set and what is in flight has ended.
 
         Args:
-            rates: requests per second, by kind of client.
+            rates: requests per second over time, by kind of client.
             clients: of each kind, asked in turn.
         """
         telling = asyncio.create_task(self._keep_telling())
@@ -127,11 +145,11 @@ class Generator:
             telling.cancel()
             self._flush(before=None)
 
-    async def _drive(self, group: asyncio.TaskGroup, kind: str, clients: Sequence[Client], rate: float) -> None:
+    async def _drive(self, group: asyncio.TaskGroup, kind: str, clients: Sequence[Client], rate: Profile) -> None:
         loop = asyncio.get_running_loop()
         begin, number = loop.time(), 0
+        due = begin
         while True:
-            due = begin + number / rate
             if (pause := due - loop.time()) > 0:
                 await asyncio.sleep(pause)
             if self.stop.is_set():
@@ -145,6 +163,7 @@ class Generator:
                 index = number % len(clients)
                 group.create_task(self._ask(second, kind, clients[index], index, number, due))
             number += 1
+            due += 1 / rate_at(rate, due - begin)
 
     async def _ask(self, second: Second, kind: str, client: Client, index: int, number: int, due: float) -> None:
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.load import histogram, report
 from benchmarks.load.clients import Answer, Failed
-from benchmarks.load.generator import Generator
+from benchmarks.load.generator import Generator, rate_at
 from benchmarks.load.report import Phase, Report
 
 ANSWER = Answer(1.0, "2", "adder-x")
@@ -39,7 +39,7 @@ def generator(lines: list[str], *, most_in_flight: int = 1000) -> Generator:
 
 
 async def run(made: Generator, client: Scripted, lines: list[str], *, rate: float) -> Report:
-    await made.run({"http": rate}, {"http": [client]})
+    await made.run({"http": [(0, rate)]}, {"http": [client]})
     return report.read(lines)
 
 
@@ -117,7 +117,12 @@ async def test_a_defect_of_a_client_ends_the_run_instead_of_being_counted() -> N
             raise KeyError("Y")
 
     with pytest.raises(ExceptionGroup):
-        await made.run({"http": 100}, {"http": [Broken(made.stop, 1000)]})
+        await made.run({"http": [(0, 100)]}, {"http": [Broken(made.stop, 1000)]})
+
+
+def test_a_rate_goes_straight_from_one_point_to_the_next() -> None:
+    profile = [(0, 4), (10, 24), (20, 24), (30, 4)]
+    assert [rate_at(profile, seconds) for seconds in (0, 5, 10, 15, 25, 30, 99)] == [4, 14, 24, 24, 14, 4, 4]
 
 
 def second(number: int, *, client: str = "http", **told: Any) -> str:
