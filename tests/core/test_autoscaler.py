@@ -311,3 +311,21 @@ def test_whatever_comes_replicas_are_within_bounds_and_none_goes_in_doubt(
             assert after == before
         if after < before <= most:
             assert after >= before / 2
+
+
+def test_behavior_is_honoured_to_the_letter() -> None:
+    slow = {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}}
+    service = Service(wish=wish(behavior=slow), replicas=1)
+    after = service.looks(36, 60.0)
+    assert after[0] <= 2
+    assert after[-1] - 1 <= 3, "one a minute"
+    quick = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+    service = Service(wish=wish(behavior=quick), replicas=8)
+    service.looks(60, 40.0)
+    assert service.looks(40, 0.0)[-1] == 1
+    never = {"scaleDown": {"selectPolicy": "Disabled"}}
+    service = Service(wish=wish(behavior=never), replicas=8)
+    service.looks(60, 40.0)
+    before = service.memory.decision.replicas
+    assert service.looks(300, 0.0)[-1] == before
+    assert "selectPolicy" in service.memory.decision.hold_reason

@@ -164,9 +164,9 @@ def test_it_is_known_until_when_replicas_are_kept() -> None:
     [
         pytest.param(up(), 1.1, True, id="left out: a tenth"),
         pytest.param(up(), 1.11, False, id="more than a tenth"),
-        pytest.param(up(), 0.99, False, id="nothing said of fewer"),
+        pytest.param(up(), 0.95, True, id="nothing said of fewer: a tenth too"),
         pytest.param(down(), 0.9, True, id="left out: a tenth less"),
-        pytest.param(down(), 1.01, False, id="nothing said of more"),
+        pytest.param(down(), 1.05, True, id="nothing said of more: a tenth too"),
         pytest.param(up(tolerance="50m"), 1.06, False, id="thousandths"),
         pytest.param(up(tolerance="0.5"), 1.5, True, id="decimal"),
         pytest.param(up(tolerance=0), 1.0, True, id="none, on target"),
@@ -174,7 +174,7 @@ def test_it_is_known_until_when_replicas_are_kept() -> None:
         pytest.param(up(tolerance="1Ki"), 1025.0, True, id="any quantity"),
         pytest.param(up(tolerance="1k"), 1002.0, False, id="any quantity, exceeded"),
         pytest.param(None, 1.0, True, id="on target"),
-        pytest.param(None, 1.01, False, id="no behaviour"),
+        pytest.param(None, 1.11, False, id="no behaviour: more than a tenth"),
         pytest.param(up(), math.nan, False, id="not a number"),
     ],
 )

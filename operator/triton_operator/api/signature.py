@@ -50,11 +50,15 @@ class About:
         signature: what it takes and gives.
         kinds: the kinds of its instances, such as KIND_GPU, sorted; none for an ensemble.
         decoupled: whether it may answer a request several times, or not at all.
+        batches: whether Triton puts requests of different callers into one batch.
+        instances: executions that a pod runs at a time; 0 for an ensemble.
     """
 
     signature: Signature
     kinds: tuple[str, ...]
     decoupled: bool = False
+    batches: bool = False
+    instances: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Lay it out for the record."""
@@ -64,6 +68,8 @@ class About:
             "mostBatch": self.signature.most_batch,
             "kinds": list(self.kinds),
             **({"decoupled": True} if self.decoupled else {}),
+            **({"batches": True} if self.batches else {}),
+            **({"instances": self.instances} if self.instances != 1 else {}),
         }
 
 
@@ -82,7 +88,13 @@ def about_from_json(value: Mapping[str, Any]) -> About:
 
     signature = Signature(tensors(value["inputs"]), tensors(value["outputs"]), int(value["mostBatch"]))
     kinds = tuple(str(kind) for kind in value["kinds"])
-    return About(signature, kinds, decoupled=bool(value.get("decoupled", False)))
+    return About(
+        signature,
+        kinds,
+        decoupled=bool(value.get("decoupled", False)),
+        batches=bool(value.get("batches", False)),
+        instances=int(value.get("instances", 1)),
+    )
 
 
 def differences(old: Signature, new: Signature) -> tuple[str, ...]:

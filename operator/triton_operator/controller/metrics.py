@@ -44,6 +44,21 @@ _CANARY = {
 }
 
 
+_SCALING = {
+    "desired_replicas": ("Replicas that the autoscaler asks for, or recommends.",),
+    "ready_replicas": ("Replicas in service that are ready.",),
+    "requests_per_second": ("Requests that arrive, smoothed.",),
+    "trend": ("By how much they grow a second, each second; negative where they become fewer.",),
+    "capacity_requests_per_second": ("Requests that one replica carries within the objective; 0 while not known.",),
+    "batch_seconds": ("What a batch takes: of one request (first), and for each one more (further).", "part"),
+    "tail_factor": ("What a request takes at the percentile of the objective, in batches' times; 0 if not measured.",),
+    "latency_seconds": ("What a request takes at the percentile of the objective; 0 while nobody measures it.",),
+    "lead_time_seconds": ("From the creation of a pod to its being ready.",),
+    "hold_seconds": ("For how long replicas that are not needed are kept.",),
+    "metrics_age_seconds": ("Age of the newest sample.",),
+}
+
+
 class Metrics:
     """Counts what the operator does; also the observer of the queue and of the API client."""
 
@@ -91,6 +106,10 @@ class Metrics:
             for name, (text, *labels) in _CANARY.items()
         }
         self._shown: set[Key] = set()
+        self._scalings = {
+            name: Gauge(f"{_PREFIX}_autoscaling_{name}", text, ["namespace", "name", *labels], registry=registry)
+            for name, (text, *labels) in _SCALING.items()
+        }
         build = Gauge(f"{_PREFIX}_build_info", "Always 1.", ["version", "python"], registry=registry)
         build.labels(version(names.OPERATOR), platform.python_version()).set(1)
         ProcessCollector(namespace=_PREFIX, registry=registry)
@@ -153,6 +172,21 @@ class Metrics:
             counts = rollout[side]
             for what in ("requests", "failed", "timed", "slow"):
                 shown["judged_requests"].labels(*key, side, what).set(counts.get(what, 0))
+
+    def scaled(self, key: Key, numbers: Mapping[str, float] | None) -> None:
+        """Show what the autoscaler of a service makes of what it measures.
+
+        Args:
+            key: namespace and name of the service.
+            numbers: by the names of the metrics, after `:` the value of its label; None where there is none any more.
+        """
+        if numbers is None:
+            for gauge in self._scalings.values():
+                gauge.remove_by_labels({"namespace": key[0], "name": key[1]})
+            return
+        for name, value in numbers.items():
+            metric, _, label = name.partition(":")
+            self._scalings[metric].labels(*key, *([label] if label else [])).set(value)
 
     def leads(self) -> None:
         """Say that this replica acts from now on."""

@@ -5,7 +5,7 @@ Not for: decisions (`core.decide`), nor when to reconcile (`controller.queue`).
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,8 +15,10 @@ from triton_operator.api.settings import Settings
 from triton_operator.controller import logs
 from triton_operator.controller.checks import Checker
 from triton_operator.controller.children import Observer, Waits, Writer, refused
+from triton_operator.controller.gauges import Gauges
 from triton_operator.controller.meter import Meter
 from triton_operator.controller.queue import Key
+from triton_operator.controller.scaler import Scaler
 from triton_operator.controller.store import Store
 from triton_operator.controller.vitals import Vitals
 from triton_operator.controller.words import Words
@@ -42,6 +44,9 @@ class Onlooker(Observer, Protocol):
 
     def canary(self, key: Key, status: Json) -> None:
         """Take in the status of a service, {} for one that is gone."""
+
+    def scaled(self, key: Key, numbers: Mapping[str, float] | None) -> None:
+        """Take in what the autoscaler of a service makes of what it measures; None where there is none."""
 
 
 class Reconciler:
@@ -80,7 +85,12 @@ class Reconciler:
         self._meter = Meter(settings)
         self._checker = Checker(wake)
         self._vitals = Vitals(kube, store, settings.watch, wake)
-        self._look_out = asyncio.create_task(self._vitals.run(), name="vitals")
+        self._gauges = Gauges(kube, store, settings, seen=lambda keys: self._scaler.look(keys))
+        self._scaler = Scaler(store, self._gauges, wake, clock, observer)
+        self._background = [
+            asyncio.create_task(self._vitals.run(), name="vitals"),
+            asyncio.create_task(self._gauges.run(), name="gauges"),
+        ]
         self._wake = wake
         self._pressed = pressed
         self._clock = clock
@@ -114,7 +124,8 @@ class Reconciler:
             dead=self._vitals.dead(key),
             now=self._clock(),
         )
-        world = replace(world, answers=self._checker.answers(key))
+        self._scaler.saw(key, world)
+        world = replace(world, answers=self._checker.answers(key), scaling=self._scaler.memory(key))
         plan = decide(world)
         if plan.pressing and self._pressed() and await self._has_its_name(world):
             # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
@@ -136,8 +147,10 @@ class Reconciler:
 
     async def close(self) -> None:
         """End what runs in the background."""
-        self._look_out.cancel()
-        await asyncio.wait({self._look_out})
+        for task in self._background:
+            task.cancel()
+        await asyncio.wait(self._background)
+        self._gauges.close()
         await self._checker.close()
         self._meter.close()
 

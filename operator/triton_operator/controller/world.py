@@ -67,7 +67,7 @@ async def gather(
     metadata = service["metadata"]
     namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
     children = {kind: store.children(uid, kind) for kind in store.kinds if kind != names.INFERENCE_SERVICE}
-    fleets = {body["metadata"]["name"]: _fleet(body) for body in children[names.DEPLOYMENT]}
+    fleets = fleets_of(store, service)
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
     backed: dict[str, int] | None = None
@@ -80,7 +80,7 @@ async def gather(
             endpoints = ready_endpoints((body for body in slices if _service_of(body) == name), pods)
             backed = ready_endpoints((body for body in slices if _service_of(body) in fleets), pods)
     spec, error = read_spec(service)
-    record = _record(children[names.CONFIG_MAP], name)
+    record = record_of(store, service)
     revisions = _revisions(children[names.DEPLOYMENT], children[names.CONTROLLER_REVISION])
     config_maps: dict[str, Json | None] = {}
     resolvers: tuple[Json, ...] | None = None
@@ -143,6 +143,20 @@ def read_spec(service: Json) -> tuple[InferenceServiceSpec | None, str | None]:
     except ValidationError as error:
         problems = [f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5]]
         return None, "; ".join(problems)
+
+
+def fleets_of(store: Store, service: Json) -> dict[str, Fleet]:
+    """Read the Deployments of a service, by revision, as far as they tell themselves."""
+    found = store.children(service["metadata"]["uid"], names.DEPLOYMENT)
+    return {body["metadata"]["name"]: _fleet(body) for body in found}
+
+
+def record_of(store: Store, service: Json) -> Record | None:
+    """Read the record of a service; None where there is none, or none that can be read."""
+    for body in store.children(service["metadata"]["uid"], names.CONFIG_MAP):
+        if body["metadata"]["name"] == record_name(service["metadata"]["name"]):
+            return decode((body.get("data") or {}).get(KEY, ""))
+    return None
 
 
 def is_unsettled(service: Json, fleets: Iterable[Fleet]) -> bool:
@@ -223,13 +237,6 @@ def _revisions(deployments: Iterable[Json], kept: Iterable[Json]) -> dict[str, R
     found = {revision.name: revision for revision in map(from_object, kept) if revision}
     lost = (body for body in deployments if body["metadata"]["name"] not in found)
     return {revision.name: revision for revision in map(from_deployment, lost) if revision} | found
-
-
-def _record(config_maps: Iterable[Json], service: str) -> Record | None:
-    for body in config_maps:
-        if body["metadata"]["name"] == record_name(service):
-            return decode((body.get("data") or {}).get(KEY, ""))
-    return None
 
 
 def _rival(store: Store, spec: InferenceServiceSpec, key: tuple[str, str]) -> str | None:

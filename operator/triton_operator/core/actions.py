@@ -121,9 +121,10 @@ def _trial(record: Record, revision: str) -> Trial | str:
 
 def _steps(world: World, spec: InferenceServiceSpec, record: Record) -> tuple[Step, ...]:
     target = world.revisions.get(record.target or "")
-    room = room_of(spec.rollout, desired=spec.replicas, gpu_count=target.gpu_count if target else 0)
+    desired = replicas_of(world)
+    room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count if target else 0)
     by_pods = is_widened(world)
-    return ladder(spec.rollout, desired=max(1, spec.replicas), surge=max(1, room.surge), by_pods=by_pods)
+    return ladder(spec.rollout, desired=max(1, desired), surge=max(1, room.surge), by_pods=by_pods)
 
 
 def _promote(world: World, spec: InferenceServiceSpec, record: Record, revision: str, id_: str) -> Answer:

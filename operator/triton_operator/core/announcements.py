@@ -5,11 +5,20 @@ Not for: the status itself; that is `core.conditions`.
 
 from typing import Any, Literal
 
-from triton_operator.api.status import ACCEPTED, CANARY_PAUSED, POD_UNREACHABLE, READY, SERVES_ON_CPU
+from triton_operator.api.status import ACCEPTED, CANARY_PAUSED, POD_UNREACHABLE, READY, SCALING_ACTIVE, SERVES_ON_CPU
 from triton_operator.core.canary import FAILED, INCONCLUSIVE
 from triton_operator.core.world import Announcement
 
 Json = dict[str, Any]
+
+SCALING_TROUBLES = (
+    "Conflict",
+    "MetricsUnavailable",
+    "ScaleUpStuck",
+    "ObjectiveInfeasible",
+    "InvalidMetric",
+    "InvalidSchedule",
+)
 
 
 def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
@@ -47,6 +56,7 @@ def announcements(before: Json, after: Json) -> tuple[Announcement, ...]:
             words += f"; requests that name version {stable['version']} find it until that has taken over"
         told.append(Announcement("Normal", "Loading", words))
     told += _of_canary(before, after)
+    told += _of_scaling(before, after)
     is_ready, was_ready = new[READY], old.get(READY)
     if is_ready["reason"] == POD_UNREACHABLE and (was_ready or {}).get("reason") != POD_UNREACHABLE:
         told.append(Announcement("Warning", POD_UNREACHABLE, is_ready["message"]))
@@ -66,6 +76,25 @@ def _of_canary(before: Json, after: Json) -> list[Announcement]:
     if paused and paused["status"] == "True" and _changed(_condition(before, CANARY_PAUSED), paused):
         kind: Literal["Normal", "Warning"] = "Warning" if paused["reason"] in (INCONCLUSIVE, FAILED) else "Normal"
         told.append(Announcement(kind, CANARY_PAUSED, paused["message"]))
+    return told
+
+
+def _of_scaling(before: Json, after: Json) -> list[Announcement]:
+    """Tell of another number of replicas, and of what the autoscaler lacks."""
+    told: list[Announcement] = []
+    now, was = after.get("autoscaling") or {}, before.get("autoscaling") or {}
+    active = _condition(after, SCALING_ACTIVE)
+    if was and now and now["desired"] != was["desired"]:
+        recommended = bool(active and active["reason"] == "Observing")
+        reason = "ScaleRecommended" if recommended else "Rescaled"
+        words = f"{was['desired']} to {now['desired']} replicas: {now.get('because', '')}"
+        told.append(Announcement("Normal", reason, words))
+    if limit := now.get("limitedBy"):
+        if limit == "max" and was.get("limitedBy") != "max":
+            words = f"more replicas than autoscaling.maxReplicas are needed: {now.get('because', '')}"
+            told.append(Announcement("Warning", "ScalingLimited", words))
+    if active and active["reason"] in SCALING_TROUBLES and _changed(_condition(before, SCALING_ACTIVE), active):
+        told.append(Announcement("Warning", active["reason"], active["message"]))
     return told
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from triton_operator.api.autoscaling import Autoscaling
 from triton_operator.core import demand
+from triton_operator.core.behavior import History, changed, held_until, limited, recommended
 from triton_operator.core.capacity import Curve
 from triton_operator.core.demand import Demand, Facts
 from triton_operator.core.forecast import Forecast
@@ -117,6 +118,7 @@ class Memory:
         felt: requests per second that one replica carries, by how its requests did; 0 before. For what no curve fits.
         forecast: of the requests that arrive.
         needs: what was needed, and when, as far as it counts for the hold: each less than those before it.
+        history: what was recommended and changed, for `behavior`.
         hold_seconds: for how long replicas that are not needed are kept.
         lowered: when there were fewer last, in seconds since the epoch, from how many and to how many.
         waiting: since when replicas start without any getting ready, in seconds since the epoch; 0 while none does.
@@ -130,6 +132,7 @@ class Memory:
     felt: float = 0.0
     forecast: Forecast = field(default_factory=Forecast)
     needs: tuple[tuple[float, int], ...] = ()
+    history: History = field(default_factory=History)
     hold_seconds: float = SHORTEST_HOLD_SECONDS
     lowered: tuple[float, int, int] = (0.0, 0, 0)
     waiting: float = 0.0
@@ -175,18 +178,32 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
     if doubt:
         needed = max(needed, current)
     bounded = min(max(needed, sight.least), sight.most)
-    needs = _remembered(learned, bounded, current, now)
-    held = replace(learned, needs=needs)
+    behavior = sight.wish.behavior
+    history = recommended(learned.history, bounded, behavior, now)
+    held = replace(learned, needs=_remembered(learned, bounded, current, now), history=history)
     stuck = sight.stuck or _slow(held, sight, lead, now)
+    allowed, slowed = limited(history, current, bounded, behavior, now)
     if bounded > current:
-        settled = _raised(held, bounded, now) if not stuck else held
+        settled = _raised(held, allowed, now) if not stuck else held
+    elif behavior and behavior.scale_down:
+        settled = held if doubt or sight.judged else replace(held, decision=replace(held.decision, replicas=allowed))
     else:
-        settled = _lowered(held, sight, doubt, lead, now)
+        settled, slowed = _lowered(held, sight, doubt, lead, now), ""
     replicas = min(max(settled.decision.replicas, sight.least), sight.most)
+    settled = replace(settled, history=changed(history, current, replicas, behavior, now))
     return replace(
         settled,
         decision=_explained(
-            settled, sight, replicas=replicas, needed=needed, top=top, doubt=doubt, stuck=stuck, lead=lead, now=now
+            settled,
+            sight,
+            replicas=replicas,
+            needed=needed,
+            top=top,
+            doubt=doubt,
+            stuck=stuck,
+            slowed=slowed,
+            lead=lead,
+            now=now,
         ),
     )
 
@@ -284,6 +301,7 @@ def _explained(
     top: Demand | None,
     doubt: str,
     stuck: str,
+    slowed: str,
     lead: float,
     now: float,
 ) -> Decision:
@@ -297,6 +315,8 @@ def _explained(
             hold_reason = "in doubt no replica is given up"
         elif sight.judged:
             hold_reason = "a canary is being judged"
+        elif slowed:
+            hold_until, hold_reason = held_until(memory.history, replicas, sight.wish.behavior), slowed
         else:
             hold = hold_of(memory, lead)
             at = max((at for at, need in memory.needs if need >= replicas), default=memory.lowered[0])

@@ -143,10 +143,10 @@ def tolerated(ratio: float, behavior: Behavior | None) -> bool:
 
     Args:
         ratio: what is measured, divided by its target.
-        behavior: what the spec says; a direction that it says nothing of tolerates nothing.
+        behavior: what the spec says.
     """
     up, down = _rules(behavior, _UP), _rules(behavior, _DOWN)
-    return 1 - (down.tolerance if down else 0) <= ratio <= 1 + (up.tolerance if up else 0)
+    return 1 - (down.tolerance if down else TOLERANCE) <= ratio <= 1 + (up.tolerance if up else TOLERANCE)
 
 
 def _given(behavior: Behavior | None) -> tuple[_Rules, ...]:

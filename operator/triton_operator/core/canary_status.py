@@ -12,7 +12,7 @@ from triton_operator.api.steps import Step
 from triton_operator.core import analysis, canary, traffic, widened
 from triton_operator.core.judge import Reading
 from triton_operator.core.record import Held, Tally, Trial
-from triton_operator.core.replicas import asked
+from triton_operator.core.replicas import asked, asked_told
 from triton_operator.core.rollout import NOTHING
 from triton_operator.core.situation import Situation, Verdict, why
 from triton_operator.core.steps import ladder
@@ -124,7 +124,7 @@ def _kept(s: Situation) -> str:
     """Tell why there are more pods than the spec asks for."""
     if s.desired <= asked(s.world):
         return ""
-    return f"; spec.replicas is {asked(s.world)}, and {s.desired} stay, so that its share does not grow by that"
+    return f"; {asked_told(s.world)}, and {s.desired} stay, so that its share does not grow by that"
 
 
 def _besides(s: Situation) -> str:

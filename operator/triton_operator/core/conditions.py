@@ -17,6 +17,7 @@ from triton_operator.api.status import (
     POD_UNREACHABLE,
     READY,
     RECONCILING,
+    SCALING_ACTIVE,
     SERVES_ON_CPU,
     STALLED,
     SUSPENDED,
@@ -42,6 +43,7 @@ from triton_operator.core.record import Record
 from triton_operator.core.replicas import SOURCE_CHANGED, why_kept
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import NOTHING, deadline, provision_seconds
+from triton_operator.core.scaling_status import is_growing, scaling_active, scaling_status
 from triton_operator.core.situation import Situation, Verdict, ready_pods, why
 from triton_operator.core.times import timestamp
 from triton_operator.core.world import World
@@ -131,7 +133,7 @@ def failing(s: Situation) -> tuple[str, str] | None:
         return None
     if _is_late(s) and is_being_checked(s):
         return "DeadlineExceeded", f"ready pods of revision {name} did not answer in time what they are asked"
-    if _is_late(s) and not _all_ready(s):
+    if _is_late(s) and not _all_ready(s) and not is_growing(s):
         homeless = s.record.homeless or not s.record.placed
         within = f"placed on nodes within {provision_seconds(s.world)} s" if homeless else "loaded in time"
         reason = s.failure.reason if s.failure else "DeadlineExceeded"
@@ -219,6 +221,7 @@ def conditions(s: Situation) -> list[Json]:
         else None,
         CANARY_FAILED: canary_failed(s),
         TRAFFIC_VERIFIED: traffic_verified(s),
+        SCALING_ACTIVE: scaling_active(s),
     }
     return dated(s.world, {type_: verdict for type_, verdict in found.items() if verdict})
 
@@ -278,6 +281,8 @@ def status(s: Situation) -> Json:
             "message": held.message[:4096],
             "time": held.time,
         }
+    if scaling := scaling_status(s):
+        built["autoscaling"] = scaling
     if record.trial:
         built["rollout"] = rollout_status(s, record.trial)
     if record.failure:

@@ -26,7 +26,7 @@ from triton_operator.core.health import diagnose, is_ready
 from triton_operator.core.inventory import Children, children_of, pressing, surplus
 from triton_operator.core.record import Record
 from triton_operator.core.removal import UNCHECKED, removals
-from triton_operator.core.replicas import wanted
+from triton_operator.core.replicas import asked, wanted
 from triton_operator.core.revision import Revision
 from triton_operator.core.rollout import (
     NOTHING,
@@ -40,6 +40,7 @@ from triton_operator.core.rollout import (
     relied_on,
     timed,
 )
+from triton_operator.core.scaled import scale_of
 from triton_operator.core.shares import arrived_of, room_of, shares_of
 from triton_operator.core.situation import Situation
 from triton_operator.core.times import timestamp
@@ -71,6 +72,7 @@ def decide(world: World) -> Plan:
         return _unbegun(world, goal)
     target = goal.revision
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
+    aimed = replace(aimed, scale=scale_of(world))
     record = widened.apart(world, afresh(world, aimed, target), target.name)
     desired = wanted(world, record, target.name)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
@@ -229,7 +231,7 @@ def _look_again(world: World, record: Record, target: Revision, built: Json) -> 
     if traffic.has_unknown(world, record):
         return ROLLING_SECONDS
     if trial and trial.weight:
-        return canary.look_again(world, record, desired=max(1, world.spec.replicas if world.spec else 1))
+        return canary.look_again(world, record, desired=max(1, asked(world)))
     # What has waited for long is looked at less often; that pods become ready is told by an event at once.
     waited = world.now - record.started if record.started else 0.0
     pause = min(WAITING_MOST_SECONDS, max(WAITING_SECONDS, waited / 10))

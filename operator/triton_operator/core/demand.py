@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triton_operator.api.autoscaling import Autoscaling, Objective, ScalingMetric, ScalingRules
+from triton_operator.api.autoscaling import Autoscaling, Objective, ScalingMetric
+from triton_operator.core.behavior import TOLERANCE, tolerated
 from triton_operator.core.capacity import MOST_MISFIT, TAILS, Capacity, Curve, capacity, single_capacity
 from triton_operator.core.forecast import Forecast
 from triton_operator.core.load import Load
@@ -15,7 +16,6 @@ from triton_operator.core.load import Load
 HEADROOM = 1.0
 """So many times the scatter of the arrivals is planned for beside their level."""
 LEAST_BACKLOG_SECONDS = 30.0
-TOLERANCE = 0.1
 CALM_ENOUGH = 0.9
 """Share of what replicas carry at all below which the tail is that of batches, not of a queue that grows."""
 FELT_GAIN = 0.2
@@ -233,22 +233,10 @@ def of_metric(facts: Facts, metric: ScalingMetric, place: int) -> Demand:
         words = f"{metric.label} of {measured:.3g}{unit}, for which {target:.3g} is the target,"
     if facts.ready == 0 and not shared:
         return Demand(max(1, now), words)  # what none shows says nothing about more or fewer
-    up, down = tolerances(facts.wish)
-    ratio = per_replica / target
-    if 1 - down <= ratio <= 1 + up:
+    if tolerated(per_replica / target, facts.wish.behavior):
         return Demand(max(1, now), words)
     replicas = measured / target if shared else facts.ready * measured / target
     return Demand(max(1, math.ceil(replicas - IDLE)), words)
-
-
-def tolerances(wish: Autoscaling) -> tuple[float, float]:
-    """Say by which share what is measured may be above its target and below it."""
-    behavior = wish.behavior
-
-    def of(rules: ScalingRules | None) -> float:
-        return float(rules.tolerance) if rules and rules.tolerance is not None else TOLERANCE
-
-    return of(behavior.scale_up if behavior else None), of(behavior.scale_down if behavior else None)
 
 
 def _measured(facts: Facts, metric: ScalingMetric, place: int) -> tuple[float | None, str, bool]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from triton_operator.api.signature import About
+from triton_operator.core.autoscaler import Decision
+from triton_operator.core.capacity import Curve
 from triton_operator.core.judge import Evidence
 from triton_operator.core.resolution import Resolution
 
@@ -184,6 +186,29 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """What the autoscaler has decided last, and what it had learned by then.
+
+    Attributes:
+        decision: how many replicas, and why.
+        revision: the revision that the curve is of.
+        curve: what its batches take.
+        felt: requests per second that one replica carries, where no curve fits; 0 before.
+        hold_seconds: for how long replicas that are not needed are kept.
+        contested: how often somebody else has changed the replicas of the Deployment.
+        generation: generation of the spec that the last one of these was under.
+    """
+
+    decision: Decision
+    revision: str = ""
+    curve: Curve = field(default_factory=Curve)
+    felt: float = 0.0
+    hold_seconds: float = 0.0
+    contested: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is remembered of one service.
 
@@ -210,6 +235,7 @@ class Record:
         slots: the revisions that the two backends of the HTTPRoute are, "" for a free one; () where there are none.
         plain: stands for the Gateways of which one takes no filters of backends; "" where all do, as far as is known.
         taken: for each action the value of its annotation that was taken last.
+        scale: what the autoscaler has decided, or None while there is none.
     """
 
     stable: str | None = None
@@ -234,3 +260,4 @@ class Record:
     known: Mapping[str, float] = field(default_factory=dict)
     restarts: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
+    scale: Scale | None = None

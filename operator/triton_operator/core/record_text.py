@@ -10,8 +10,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from triton_operator.api.signature import about_from_json
+from triton_operator.core.autoscaler import Decision
+from triton_operator.core.capacity import Curve
 from triton_operator.core.judge import ALTERNATIVES, Counts, Evidence
-from triton_operator.core.record import Attempt, Held, Record, Sample, Shared, Tally, Trial, Warm
+from triton_operator.core.record import Attempt, Held, Record, Sample, Scale, Shared, Tally, Trial, Warm
 from triton_operator.core.resolution import from_json
 
 SCHEMA = 1
@@ -88,6 +90,7 @@ def decode(text: str) -> Record | None:
             known={str(name): _time(since) for name, since in given("known").items()},
             restarts=_texts(given("restarts")),
             taken=_texts(given("taken")),
+            scale=_scale(given("scale")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -179,6 +182,28 @@ def _trial(value: Mapping[str, Any] | None) -> Trial | None:
         trouble=str(value["trouble"]),
         unseen=bool(value.get("unseen")),
         level=_time(value["level"]),
+    )
+
+
+def _scale(value: Mapping[str, Any] | None) -> Scale | None:
+    """Read what the autoscaler had decided; what another version had learned otherwise is learned anew."""
+    if not value:
+        return None
+    told, learned = value["decision"], value.get("curve") or {}
+    texts = ("because", "hold_reason", "limited_by", "reason", "message", "basis")
+    times = ("capacity", "lead_seconds", "hold_until", "measured_at", "age_seconds")
+    return Scale(
+        decision=Decision(
+            replicas=int(told["replicas"]),
+            **{name: str(told[name]) for name in texts if name in told},
+            **{name: _time(told[name]) for name in times if name in told},
+        ),
+        revision=str(value.get("revision", "")),
+        curve=Curve(**{field.name: _time(learned[field.name]) for field in fields(Curve) if field.name in learned}),
+        felt=_time(value.get("felt", 0.0)),
+        hold_seconds=_time(value.get("hold_seconds", 0.0)),
+        contested=int(value.get("contested", 0)),
+        generation=int(value.get("generation", 0)),
     )
 
 

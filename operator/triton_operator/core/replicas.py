@@ -1,4 +1,4 @@
-"""How many pods are wanted: those the spec asks for, but none is given up that could not be had again.
+"""How many pods are wanted: those the spec or the autoscaler asks for, but none is given up that could not be had again.
 
 Not for: how they are shared out among revisions; that is `core.rollout`.
 """
@@ -8,14 +8,22 @@ from triton_operator.core import traffic
 from triton_operator.core.health import is_ready, preparation
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING
+from triton_operator.core.scaled import replicas_of, wish_of
 from triton_operator.core.world import World
 
 SOURCE_CHANGED = "SourceChanged"
 
 
 def asked(world: World) -> int:
-    """Say how many pods the spec asks for."""
-    return 0 if world.spec is None or world.spec.suspend else world.spec.replicas
+    """Say how many pods the spec asks for, or the autoscaler on its behalf."""
+    return 0 if world.spec is None or world.spec.suspend else replicas_of(world)
+
+
+def asked_told(world: World) -> str:
+    """Tell how many pods are asked for, and by whom."""
+    wish = wish_of(world)
+    who = "the autoscaler asks for" if wish and wish.mode == "Auto" else "spec.replicas is"
+    return f"{who} {asked(world)}"
 
 
 def wanted(world: World, record: Record, target: str) -> int:
@@ -61,7 +69,7 @@ def why_kept(world: World, record: Record, target: str, count: int) -> str:
     last = record.failure or {}
     why = f": {last['message'].rstrip('. ')}" if last.get("reason") == SOURCE_CHANGED else ""
     return (
-        f"spec.replicas is {asked(world)}, but revision {target} stays at {count}, as no pod of it that ends could be"
+        f"{asked_told(world)}, but revision {target} stays at {count}, as no pod of it that ends could be"
         f" replaced{why}. Put the former files back, or annotate the service with {GROUP}/refresh={target}/ID to take"
         " the new ones"
     )

@@ -12,6 +12,7 @@ from triton_operator.api.names import Kind
 from triton_operator.api.settings import Settings
 from triton_operator.api.signature import About
 from triton_operator.api.spec import InferenceServiceSpec
+from triton_operator.core.autoscaler import Memory
 from triton_operator.core.record import Record, Sample
 from triton_operator.core.revision import Revision
 from triton_operator.resources.route import Direct
@@ -222,6 +223,7 @@ class World:
     problems: tuple[Problem, ...]
     waits: tuple[str, ...]
     now: float
+    scaling: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

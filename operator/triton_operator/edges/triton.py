@@ -71,6 +71,8 @@ async def about(pod_ip: str, *, model: str, version: int | str, port: int = name
         return About(
             decoupled=bool((config.get("model_transaction_policy") or {}).get("decoupled")),
             kinds=tuple(sorted({kind for group in groups if (kind := group.get("kind")) in _KINDS})),
+            batches="dynamic_batching" in config,
+            instances=sum(_instances(group) for group in groups),
             signature=Signature(
                 inputs=tuple(_tensor(tensor, optional) for tensor in metadata.get("inputs") or ()),
                 outputs=tuple(_tensor(tensor) for tensor in metadata.get("outputs") or ()),
@@ -79,6 +81,11 @@ async def about(pod_ip: str, *, model: str, version: int | str, port: int = name
         )
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError, OverflowError) as error:
         raise NotReady(f"what {pod_ip} says about model {model} cannot be read: {error!r}"[:4096]) from error
+
+
+def _instances(group: dict[str, Any]) -> int:
+    """Count the instances of a group: so many on each of its GPUs."""
+    return int(group.get("count") or 1) * max(1, len(group.get("gpus") or ()))
 
 
 def unreachable(pod_ip: str, port: int, error: object) -> PodUnreachable:
