@@ -18,6 +18,7 @@ from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.controller.routes import route_of, routes_of
 from triton_operator.controller.world import is_ready, is_unsettled, ready_endpoints, rejections, routed_to
 from triton_operator.core.analysis import is_due, metrics_of
+from triton_operator.core.autoscaler import Decision, Memory
 from triton_operator.core.decide import decide
 from triton_operator.core.lookup import known, needs, unread
 from triton_operator.core.measurements import withheld
@@ -54,6 +55,7 @@ def spec_of(
     suspend: bool = False,
     rollout: Json | None = None,
     model: Json | None = None,
+    autoscaling: Json | None = None,
 ) -> InferenceServiceSpec:
     """A spec that asks for one version of a model; on GPUs if its rollout counts them.
 
@@ -71,6 +73,7 @@ def spec_of(
             "rollout": rollout,
             "routing": {"gateway": {"parentRefs": [{"name": "inference"}], "grpc": grpc}} if by_gateway else {},
             "suspend": suspend,
+            "autoscaling": autoscaling,
         }
     )
 
@@ -180,6 +183,8 @@ class Cluster:
     """The revision that gets all requests, whatever the weights."""
     rival: str | None = None
     """Whose route claimed the same requests first."""
+    scaling: Memory | None = None
+    """What the autoscaler makes of what is measured."""
     answers: list[Answer] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     config_maps: dict[str, Json] = field(default_factory=dict)
@@ -231,6 +236,11 @@ class Cluster:
         self.quiet_from = self.now + 3 * TICK
         pod.ends = self.now + (END_TICKS * TICK if gracefully else 0.0)
 
+    def scale(self, replicas: int, **more: Any) -> None:
+        """Let the autoscaler ask for so many, and the operator look."""
+        self.scaling = Memory(Decision(replicas, reason="Measured", **more))
+        self.restart_operator()
+
     def disturb(self, pod: Pod) -> None:
         """Let a pod's probes fail for a while."""
         self.quiet_from = self.now + (DOWN_TICKS + 3) * TICK
@@ -255,7 +265,12 @@ class Cluster:
 
     @property
     def desired(self) -> int:
-        return 0 if self.spec.suspend else 1 if self.spec.replicas is None else self.spec.replicas
+        if self.spec.suspend:
+            return 0
+        wish = self.spec.autoscaling
+        if wish and wish.mode == "Auto" and self.scaling:
+            return self.scaling.decision.replicas
+        return 1 if self.spec.replicas is None else self.spec.replicas
 
     @property
     def digest(self) -> str:
@@ -375,6 +390,8 @@ class Cluster:
             problems=(),
             waits=(),
             now=self.now,
+            scaling=self.scaling,
+            in_flight={pod.name: float(number) for number, pod in enumerate(self.pods)} if self.scaling else {},
         )
 
     def _named(self, of: names.Kind) -> frozenset[str]:

@@ -34,7 +34,7 @@
   verbs: [list]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, create, delete]
+  verbs: [list, create, patch, delete]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

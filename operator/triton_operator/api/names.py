@@ -22,6 +22,7 @@ ANNOTATION_RESTARTED = f"{GROUP}/restarted-at"
 ANNOTATION_REJECTED = f"{GROUP}/rejected"
 ANNOTATION_STABLE = f"{GROUP}/stable"
 ANNOTATION_GPU = f"{GROUP}/gpu-resource"
+ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 HEADER_REVISION = "x-triton-revision"
 

@@ -25,7 +25,8 @@ from triton_operator.controller.words import Words
 from triton_operator.controller.world import gather
 from triton_operator.core.decide import decide
 from triton_operator.core.record_text import KEY, encode
-from triton_operator.core.world import Announcement, Plan, Problem, Removal, World
+from triton_operator.core.victims import FIRST
+from triton_operator.core.world import Announcement, Mark, Plan, Problem, Removal, World
 from triton_operator.edges.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
 from triton_operator.resources import children
@@ -85,8 +86,8 @@ class Reconciler:
         self._meter = Meter(settings)
         self._checker = Checker(wake)
         self._vitals = Vitals(kube, store, settings.watch, wake)
-        self._gauges = Gauges(kube, store, settings, seen=lambda keys: self._scaler.look(keys))
-        self._scaler = Scaler(store, self._gauges, wake, clock, observer)
+        self._gauges = Gauges(kube, store, settings, lambda key: self._scaler.look(key), observer=observer, clock=clock)
+        self._scaler = Scaler(store, self._gauges, wake, observer=observer, clock=clock)
         self._background = [
             asyncio.create_task(self._vitals.run(), name="vitals"),
             asyncio.create_task(self._gauges.run(), name="gauges"),
@@ -111,6 +112,7 @@ class Reconciler:
         service = self._store.get(names.INFERENCE_SERVICE, key)
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._checker.forget(key)
+            self._scaler.forget(key)
             self._observer.canary(key, {})
             return None
         logs.bind(generation=service["metadata"]["generation"])
@@ -122,10 +124,12 @@ class Reconciler:
             self._meter,
             service,
             dead=self._vitals.dead(key),
+            scaling=self._scaler.memory(key),
+            in_flight=self._gauges.in_flight(key),
             now=self._clock(),
         )
         self._scaler.saw(key, world)
-        world = replace(world, answers=self._checker.answers(key), scaling=self._scaler.memory(key))
+        world = replace(world, answers=self._checker.answers(key))
         plan = decide(world)
         if plan.pressing and self._pressed() and await self._has_its_name(world):
             # Pods take long to start: first everybody's are on their way, then comes what they need when they are.
@@ -167,6 +171,7 @@ class Reconciler:
                 return (problem,), ()
         except Waits as error:
             return (), (str(error),)
+        await self._mark(world.namespace, plan.marks)
         for kind, body in plan.children:
             whole = len(problems) + len(waits)
             try:
@@ -184,6 +189,17 @@ class Reconciler:
                     problems.append(problem)
         await self._end(world.namespace, plan.removals)
         return tuple(problems), tuple(waits)
+
+    async def _mark(self, namespace: str, pods: Iterable[Mark]) -> None:
+        """Say of pods that they go first; without that others do."""
+        for pod in pods:
+            metadata = {"name": pod.name, "namespace": namespace, "uid": pod.uid}
+            annotations = {names.ANNOTATION_DELETION_COST: FIRST}
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"annotations": annotations}}
+            try:
+                await self._kube.apply(body, kind=names.POD)
+            except (NotFound, Conflict, Forbidden, Invalid) as error:
+                _log.warning("pod %s cannot be marked as one that goes first: %s", pod.name, error)
 
     async def _look_up(self, pod: Json) -> Problem | None:
         """Make the pod that looks at the sources."""

@@ -6,7 +6,7 @@ Not for: the policy (`core.autoscaler`), nor measuring (`controller.gauges`).
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from triton_operator.api import names
@@ -15,7 +15,7 @@ from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
 from triton_operator.controller.world import fleets_of, read_spec, record_of
 from triton_operator.core.autoscaler import Memory, Sight, advance
-from triton_operator.core.scaled import is_same, leads_of, resumed, sight_of
+from triton_operator.core.scaled import is_same, leads_of, resumed, sight_of, wish_of
 from triton_operator.core.world import World
 
 Json = dict[str, Any]
@@ -41,8 +41,9 @@ class Scaler:
         store: Store,
         gauges: Gauges,
         wake: Callable[[Key], None],
-        clock: Callable[[], float],
+        *,
         observer: Observer,
+        clock: Callable[[], float],
     ) -> None:
         """Make it.
 
@@ -50,8 +51,8 @@ class Scaler:
             store: what the watches have shown.
             gauges: what is measured.
             wake: queues a service whose number of replicas, or the reason for it, is another one now.
-            clock: seconds since the epoch.
             observer: shows its numbers.
+            clock: seconds since the epoch.
         """
         self._observer = observer
         self._store = store
@@ -66,24 +67,25 @@ class Scaler:
         return self._memories.get(key)
 
     def saw(self, key: Key, world: World) -> None:
-        """Take notice of how long pods took to become ready."""
-        if world.pods and world.record and world.record.stable:
+        """Take notice of how long pods took to become ready, and of autoscaling that is not wanted any more."""
+        if wish_of(world) is None:
+            self.forget(key)
+        elif world.pods and world.record and world.record.stable:
             known = self._leads.get(key, {}) | leads_of(world.pods, world.record.stable)
             self._leads[key] = dict(list(known.items())[-LEADS:])
 
-    def look(self, keys: Iterable[Key]) -> None:
-        """Run the policy for these services, and forget all others."""
-        wanted = set(keys)
-        for key in self._memories.keys() - wanted:
+    def forget(self, key: Key) -> None:
+        """Forget a service that has gone, or whose replicas are as its spec says."""
+        self._leads.pop(key, None)
+        if self._memories.pop(key, None):
             self._observer.scaled(key, None)
-        for kept in (self._memories, self._leads):
-            for key in kept.keys() - wanted:
-                del kept[key]
-        for key in wanted:
-            try:
-                self._look(key)
-            except Exception:  # a defect of one service must not keep the others waiting
-                _log.exception("the autoscaler of %s/%s failed; replicas stay as they are", *key)
+
+    def look(self, key: Key) -> None:
+        """Run the policy for a service on what was just measured."""
+        try:
+            self._look(key)
+        except Exception:  # a defect of one service must not keep the others waiting
+            _log.exception("the autoscaler of %s/%s failed; replicas stay as they are", *key)
 
     def _look(self, key: Key) -> None:
         service = self._store.get(names.INFERENCE_SERVICE, key)
@@ -91,20 +93,20 @@ class Scaler:
         record = record_of(self._store, service) if service else None
         wish = spec.autoscaling if spec else None
         if service is None or spec is None or wish is None or record is None or record.scale is None or spec.suspend:
-            if self._memories.pop(key, None):
-                self._observer.scaled(key, None)
+            self.forget(key)
             return
         now = self._clock()
         before = self._memories.get(key) or resumed(record.scale)
-        loads, trouble = self._gauges.loads(key, record.serving or (record.stable or "",))
+        told = {name: self._gauges.load(key, name) for name in record.serving}
         sight = sight_of(
             wish,
             record,
             fleets_of(self._store, service),
-            loads,
+            {name: load for name, (load, _) in told.items()},
             asked=before.decision.replicas if wish.mode == "Auto" else spec.replicas,
-            trouble=trouble,
+            trouble="; ".join(filter(None, dict.fromkeys(trouble for _, trouble in told.values()))),
             values=self._gauges.values(key),
+            troubles=self._gauges.troubles(key),
             leads=self._leads.get(key, {}).values(),
             now=now,
         )

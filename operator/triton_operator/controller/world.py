@@ -20,6 +20,7 @@ from triton_operator.controller.store import Store
 from triton_operator.controller.words import Words
 from triton_operator.core.actions import ACTS
 from triton_operator.core.analysis import is_due
+from triton_operator.core.autoscaler import Memory
 from triton_operator.core.claims import first, wanted_claims
 from triton_operator.core.health import is_failing, is_over, is_stuck, is_unschedulable
 from triton_operator.core.lookup import needs
@@ -44,6 +45,8 @@ async def gather(
     service: Json,
     *,
     dead: frozenset[str],
+    scaling: Memory | None,
+    in_flight: Mapping[str, float],
     now: float,
 ) -> World:
     """Gather what is known of a service; pods and endpoints are asked for only while something is under way.
@@ -56,6 +59,8 @@ async def gather(
         meter: reads the counters of both revisions of a trial.
         service: the InferenceService.
         dead: uids of its pods that execute nothing any more; some may have gone.
+        scaling: what its autoscaler makes of what is measured, or None.
+        in_flight: requests that each of its pods is at, by its uid, as far as that is measured.
         now: seconds since the epoch.
 
     Returns:
@@ -71,7 +76,9 @@ async def gather(
     pods: tuple[Json, ...] | None = None
     endpoints: dict[str, int] | None = None
     backed: dict[str, int] | None = None
-    if dead or is_unsettled(service, fleets.values()):
+    # Which pods go first must be known before there are to be fewer.
+    shrinks = scaling is not None and scaling.decision.replicas < sum(fleet.wanted for fleet in fleets.values())
+    if dead or shrinks or is_unsettled(service, fleets.values()):
         selector = f"{names.LABEL_SERVICE}={name}"
         pods = await words.add(tuple(await kube.list(names.POD, namespace=namespace, label_selector=selector)))
         fleets = {revision: _with_pods(revision, fleet, pods, now=now) for revision, fleet in fleets.items()}
@@ -126,6 +133,8 @@ async def gather(
         problems=(),
         waits=(),
         now=now,
+        scaling=scaling,
+        in_flight=in_flight,
     )
 
 

@@ -48,6 +48,7 @@ class Sight:
         starting: replicas that have been asked for and are not ready yet.
         trouble: why nothing, or not all, could be measured; "" where all was.
         values: of `wish.metrics` of type prometheus, by their place; one that is missing could not be had.
+        troubles: why others cannot be had, by their place.
         leads: seconds from the creation of a pod to its being ready, of those that became ready last.
         stuck: why those that start do not get ready, in a sentence; "" while they may.
         stuck_by: what they lack: nodes or quota; "" for something else.
@@ -65,6 +66,7 @@ class Sight:
     starting: int
     trouble: str = ""
     values: Mapping[int, float] = field(default_factory=dict)
+    troubles: Mapping[int, str] = field(default_factory=dict)
     leads: tuple[float, ...] = ()
     stuck: str = ""
     stuck_by: str = ""
@@ -162,6 +164,7 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
         ready=sight.ready,
         wanted=max(1, current),
         values=sight.values,
+        troubles=sight.troubles,
         curve=learned.curve,
         felt=learned.felt,
         forecast=learned.forecast,

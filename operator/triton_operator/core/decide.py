@@ -44,6 +44,7 @@ from triton_operator.core.scaled import scale_of
 from triton_operator.core.shares import arrived_of, room_of, shares_of
 from triton_operator.core.situation import Situation
 from triton_operator.core.times import timestamp
+from triton_operator.core.victims import victims
 from triton_operator.core.world import Announcement, Failure, Plan, Removal, World
 
 Json = dict[str, Any]
@@ -157,6 +158,7 @@ def decide(world: World) -> Plan:
         pressing=pressing(world, found),
         surplus=surplus(world, spec, target, record, shares),
         removals=removed + goal.look.removals,
+        marks=victims(world, found),
         resolver=goal.look.pod,
         questions=gate.questions,
         status=built,

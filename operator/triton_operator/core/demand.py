@@ -43,6 +43,7 @@ class Facts:
     most_batch: int
     instances: int
     values: Mapping[int, float] = field(default_factory=dict)
+    troubles: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ def of_metric(facts: Facts, metric: ScalingMetric, place: int) -> Demand:
     measured, unit, shared = _measured(facts, metric, place)
     target = float(metric.target)
     if measured is None or not math.isfinite(measured):
-        return Demand(None, f"{metric.label} (spec.autoscaling.metrics[{place}]) cannot be had")
+        why = f": {facts.troubles[place]}" if place in facts.troubles else ""
+        return Demand(None, f"{metric.label} (spec.autoscaling.metrics[{place}]) cannot be had{why}")
     now = facts.wanted
     per_replica = measured / now if shared else measured
     words = f"{metric.label} of {per_replica:.3g}{unit} per replica, for which {target:.3g} is the target,"

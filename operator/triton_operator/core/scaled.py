@@ -128,6 +128,7 @@ def sight_of(
     asked: int,
     trouble: str,
     values: Mapping[int, float],
+    troubles: Mapping[int, str],
     leads: Iterable[float],
     now: float,
 ) -> Sight:
@@ -141,6 +142,7 @@ def sight_of(
         asked: replicas that were asked for last.
         trouble: why nothing, or not all, could be measured; "" where all was.
         values: of metrics of type prometheus, by their place.
+        troubles: why others of them cannot be had, by their place.
         leads: seconds from the creation of a pod to its being ready.
         now: seconds since the epoch.
     """
@@ -161,6 +163,7 @@ def sight_of(
         starting=max(0, asked - ready),
         trouble=trouble,
         values=values,
+        troubles=troubles,
         leads=tuple(leads),
         stuck=f"{reason}: {failure.get('message', '')}" if reason and ready < asked else "",
         stuck_by=LACKING.get(reason, ""),

@@ -193,6 +193,8 @@ class World:
         problems: why children could not be written in this reconcile.
         waits: whose end was waited for in this reconcile before children could be written.
         now: seconds since the epoch.
+        scaling: what the autoscaler makes of what is measured, or None where nothing was yet.
+        in_flight: requests that each pod is at, by its uid, as far as that is measured.
     """
 
     name: str
@@ -224,6 +226,7 @@ class World:
     waits: tuple[str, ...]
     now: float
     scaling: Memory | None = None
+    in_flight: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,19 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A pod that is to go first where there are to be fewer.
+
+    Attributes:
+        name: its name.
+        uid: its uid.
+    """
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one look at the world decided.
 
@@ -267,6 +283,7 @@ class Plan:
         questions: what to ask of pods, until it is answered or no longer asked.
         surplus: children to delete, by kind and name.
         removals: pods to delete.
+        marks: pods to mark as those that go first, before children are written.
         status: the whole status to write.
         announcements: events to write.
         look_again: seconds until the next look, or None to wait for an event.
@@ -278,6 +295,7 @@ class Plan:
     status: Json
     pressing: tuple[tuple[Kind, Json], ...] = ()
     removals: tuple[Removal, ...] = ()
+    marks: tuple[Mark, ...] = ()
     resolver: Json | None = None
     questions: tuple[Question, ...] = ()
     announcements: tuple[Announcement, ...] = ()
