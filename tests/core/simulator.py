@@ -760,7 +760,7 @@ class Cluster:
         """
         wanted = {b["metadata"]["name"]: b["spec"]["replicas"] for k, b in plan.children if k == names.DEPLOYMENT}
         target = plan.record.target
-        if target is None or not wanted:  # the first spec is refused, or looked up
+        if target not in wanted:  # the first spec is refused, or looked up; or the target is made anew
             return
         known, desired = decode(self.record) if self.record else None, self.desired
         if self.by_pods and known and known.trial and known.stable in self.deployments and desired:

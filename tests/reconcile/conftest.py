@@ -42,6 +42,7 @@ class Operator:
         selector: str = "",
         name: str = "one",
         provider: str = "gpu-operator",
+        image: str = "localhost/triton:test",
         kinds_seconds: float | None = None,
     ) -> None:
         with socket.socket() as free:
@@ -49,7 +50,7 @@ class Operator:
             self.port: int = free.getsockname()[1]
         settings = {
             "prepareImage": "localhost/triton-operator:test",
-            "tritonImage": "localhost/triton:test",
+            "tritonImage": image,
             "watch": {"namespaces": [namespace], "selector": selector},
             "leaderElection": {
                 "name": name,

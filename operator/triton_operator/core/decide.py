@@ -53,6 +53,7 @@ ROLLING_SECONDS = 2.0
 WAITING_SECONDS = 5.0
 WAITING_MOST_SECONDS = 30.0
 STALLED_SECONDS = 30.0
+_ANEW = "revision {} has failed and never been ready, and the operator's settings have changed: it is made anew by them"
 
 
 def decide(world: World) -> Plan:
@@ -75,6 +76,8 @@ def decide(world: World) -> Plan:
     aimed = aim(world, goal.record, target.name, suspended=spec.suspend, pending=goal.wanted is None)
     aimed = replace(aimed, scale=scale_of(world))
     record = widened.apart(world, afresh(world, aimed, target), target.name)
+    if goal.outdated:
+        record = begun(record, world.now)
     desired = wanted(world, record, target.name)
     room = room_of(spec.rollout, desired=desired, gpu_count=target.gpu_count)
     record = blue_green.cooled(world, record, target.name)
@@ -131,7 +134,7 @@ def decide(world: World) -> Plan:
         refusal=goal.refusal or _refusal(world) or canary.refusal_of(world, record),
         lookup=goal.look if goal.wanted is None and not goal.refusal and not record.held else None,
     )
-    failed = failing(situation)
+    failed = None if goal.outdated else failing(situation)
     if failed and goal.wanted == target and (held := rejected(world, record, failed, apart=room.apart)):
         # From here on it is as if the spec had asked for the revision that serves.
         return decide(replace(world, record=held))
@@ -150,20 +153,37 @@ def decide(world: World) -> Plan:
     situation = replace(situation, record=record)
     built = status(situation)
     found: Children = tuple((CONFIG_MAP, copy) for copy in goal.look.copies)
-    found += children_of(world, spec, goal.wanted, target, record, shares, weights, desired=desired, surge=room.surge)
+    found += children_of(
+        world,
+        spec,
+        goal.wanted,
+        target,
+        record,
+        shares,
+        weights,
+        desired=desired,
+        surge=room.surge,
+        outdated=goal.outdated,
+    )
     removed = removals(pods, world.fleets, dead=world.dead, now=world.now)
+    anew = (Announcement("Normal", "MadeAnew", _ANEW.format(target.name)),) if goal.outdated else ()
+    pause = ROLLING_SECONDS if goal.outdated else _look_again(world, record, target, built)
     return Plan(
         record=record,
         children=found,
         pressing=pressing(world, found),
-        surplus=surplus(world, spec, target, record, shares),
+        surplus=surplus(world, spec, target, record, shares, outdated=goal.outdated),
         removals=removed + goal.look.removals,
         marks=victims(world, found),
         resolver=goal.look.pod,
         questions=gate.questions,
         status=built,
-        announcements=goal.told + gate.told + announcements(world.status, built) + _farewells(removed, target.name),
-        look_again=_sooner(goal.look.look_again, _look_again(world, record, target, built)),
+        announcements=goal.told
+        + gate.told
+        + announcements(world.status, built)
+        + _farewells(removed, target.name)
+        + anew,
+        look_again=_sooner(goal.look.look_again, pause),
     )
 
 

@@ -11,6 +11,7 @@ from triton_operator.api.names import Kind
 from triton_operator.api.rollout import Analysis
 from triton_operator.core import analysis, canary
 from triton_operator.core.actions import take
+from triton_operator.core.drift import fingerprint
 from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
 from triton_operator.core.preflight import golden_refusal
@@ -38,6 +39,8 @@ class Goal:
         look: what the look at the sources came to.
         refusal: why the spec cannot be carried out, as reason and message, or None.
         told: events to write.
+        outdated: whether the revision has never got anywhere, and the operator's settings now render it otherwise: what
+            keeps it goes, so that the next look makes it anew.
     """
 
     record: Record
@@ -46,6 +49,7 @@ class Goal:
     look: Look
     refusal: tuple[str, str] | None
     told: tuple[Announcement, ...]
+    outdated: bool = False
 
 
 def choose(world: World, record: Record) -> Goal:
@@ -71,7 +75,8 @@ def choose(world: World, record: Record) -> Goal:
     if goal is None:  # what was under way goes on
         goal = world.revisions.get(record.target or "") or world.revisions.get(record.stable or "")
     refusal = placed if isinstance(placed, tuple) else None
-    return Goal(record, goal, wanted, seen, refusal, taken.told + seen.told)
+    outdated = wanted is not None and wanted == goal and _is_outdated(world, record, wanted)
+    return Goal(record, goal, wanted, seen, refusal, taken.told + seen.told, outdated)
 
 
 def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bool) -> Record | None:
@@ -203,3 +208,25 @@ def _placed(world: World, resolution: Resolution) -> Revision | tuple[str, str]:
         return kept or render(world.name, world.spec, world.settings, resolution, number=number)
     except Unplaceable as error:
         return error.reason, str(error)
+
+
+def _is_outdated(world: World, record: Record, wanted: Revision) -> bool:
+    """Say whether a revision that has never got anywhere is to be made anew with the operator's settings of now.
+
+    They may have been the cause, such as an image that is not there. Whatever has been ready, may serve again, or has a
+    pod that gets on stays as it was rendered.
+    """
+    if world.spec is None or world.pods is None or wanted.resolution is None or wanted.name not in world.revisions:
+        return False
+    failed = (record.failure or {}).get("revision") == wanted.name
+    # The first revision of all has nothing to be checked against and counts as admitted from the beginning.
+    served = record.stable == wanted.name or (record.stable is not None and wanted.name in record.admitted)
+    fleet = world.fleets.get(wanted.name, NOTHING)
+    gets_on = record.progress or fleet.ready or fleet.pods > fleet.failing + fleet.homeless
+    if not failed or served or gets_on:
+        return False
+    try:
+        now = render(world.name, world.spec, world.settings, wanted.resolution, number=wanted.number)
+    except Unplaceable:
+        return False
+    return fingerprint(now.template) != fingerprint(wanted.template)

@@ -34,6 +34,7 @@ Json = dict[str, Any]
 Children = tuple[tuple[Kind, Json], ...]
 
 HISTORY = 10
+_KEEPING = (DEPLOYMENT, CONTROLLER_REVISION)  # what a revision is read from
 
 
 def children_of(
@@ -47,6 +48,7 @@ def children_of(
     *,
     desired: int,
     surge: int,
+    outdated: bool,
 ) -> Children:
     """List the objects that a service is to have, in the order to write them.
 
@@ -60,6 +62,7 @@ def children_of(
         weights: percent of the requests by revision.
         desired: pods wanted in all, 0 or more.
         surge: pods that may exist beside them.
+        outdated: whether the target is made anew at the next look, and what keeps it is not written in this one.
     """
     owner = Owner(world.name, world.namespace, world.uid)
     running = _running(world, target, record, shares)
@@ -104,6 +107,8 @@ def children_of(
             found.append((POD_DISRUPTION_BUDGET, children.budget(owner, revision.name)))
     if _is_monitored(world):
         found.append((POD_MONITOR, pod_monitor(owner, world.settings.podMonitor)))
+    if outdated:
+        found = [(k, b) for k, b in found if k not in _KEEPING or b["metadata"]["name"] != target.name]
     return tuple(found)
 
 
@@ -187,9 +192,24 @@ def _running(world: World, target: Revision, record: Record, shares: Mapping[str
 
 
 def surplus(
-    world: World, spec: InferenceServiceSpec, target: Revision, record: Record, shares: Mapping[str, int]
+    world: World,
+    spec: InferenceServiceSpec,
+    target: Revision,
+    record: Record,
+    shares: Mapping[str, int],
+    *,
+    outdated: bool,
 ) -> tuple[tuple[Kind, str], ...]:
-    """List the objects that a service is to have no longer, by kind and name."""
+    """List the objects that a service is to have no longer, by kind and name.
+
+    Args:
+        world: the world.
+        spec: its spec.
+        target: the revision to get to.
+        record: the record after this look.
+        shares: pods by revision.
+        outdated: whether the target is to be made anew, and what keeps it goes.
+    """
     running = {revision.name for revision in _running(world, target, record, shares)}
     # A Deployment whose revision cannot be read is never surplus while it has pods: it may be all that serves.
     running |= {name for name, fleet in world.fleets.items() if fleet.pods and name not in world.revisions}
@@ -199,12 +219,13 @@ def surplus(
     resolutions = [world.revisions[name].resolution for name in history if name in world.revisions]
     resolutions += [target.resolution, record.resolution]
     copies = {copy for resolution in resolutions if resolution for _, copy in resolution.copies}
+    anew = {target.name} if outdated else set()
     kept: dict[Kind, set[str]] = {
         CONFIG_MAP: copies | {children.record_name(world.name)},
-        DEPLOYMENT: running,
+        DEPLOYMENT: running - anew,
         SERVICE: running | {world.name, children.headless_name(world.name)},
         POD_DISRUPTION_BUDGET: running if spec.pod_disruption_budget.enabled else set(),
-        CONTROLLER_REVISION: history,
+        CONTROLLER_REVISION: history - anew,
         POD_MONITOR: {monitor_name(world.name)} if _is_monitored(world) else set(),
         **{kind: {world.name} if kind in kinds(spec.routing.gateway) else set() for kind in ROUTE_KINDS},
     }

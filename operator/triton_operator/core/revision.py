@@ -1,7 +1,7 @@
 """Revisions: immutable, runnable combinations of model, image, arguments and GPUs.
 
 A revision is rendered once, whole, and kept in a ControllerRevision; its Deployment is built from that for ever after,
-so that a new operator with other defaults restarts no model pod.
+so that a new operator with other defaults restarts no model pod that is well or gets on.
 Not for: which revision serves; that is `core.rollout`.
 """
 
