@@ -6,7 +6,7 @@ Not for: carrying the plan out; that is `controller.reconcile`.
 from dataclasses import replace
 from typing import Any
 
-from triton_operator.api.names import CONFIG_MAP, LABEL_REVISION, LABEL_SERVICE
+from triton_operator.api.names import CONFIG_MAP, LABEL_SERVICE
 from triton_operator.api.status import ACCEPTED, AVAILABLE, READY, RECONCILING, STALLED, SUSPENDED
 from triton_operator.core import blue_green, canary, preflight, traffic, widened
 from triton_operator.core.announcements import announcements
@@ -22,7 +22,7 @@ from triton_operator.core.conditions import (
     status,
 )
 from triton_operator.core.goal import Goal, choose, given_up, rejected
-from triton_operator.core.health import diagnose, is_ready
+from triton_operator.core.health import diagnose, is_ready, living
 from triton_operator.core.inventory import Children, children_of, pressing, surplus
 from triton_operator.core.record import Record
 from triton_operator.core.removal import UNCHECKED, removals
@@ -191,9 +191,8 @@ def _able(world: World, revision: str, ready: int) -> int:
     """Count the ready pods of a revision, those that have died excepted: its Deployment may not know of them yet."""
     if not world.dead:
         return ready
-    own = [pod for pod in world.pods or () if pod["metadata"]["labels"].get(LABEL_REVISION) == revision]
-    living = [pod["metadata"] for pod in own if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
-    return sum(metadata["uid"] not in world.dead for metadata in living)
+    own = living(world.pods or (), revision)
+    return sum(is_ready(pod) and pod["metadata"]["uid"] not in world.dead for pod in own)
 
 
 def _remembered(

@@ -6,7 +6,7 @@ Not for: deciding what follows from it; that is `core.conditions`.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeGuard
 
 from triton_operator.api.names import ANNOTATION_GPU, CONTAINER_PREPARE, CONTAINER_TRITON, LABEL_REVISION
@@ -63,8 +63,7 @@ def diagnose(
     Returns:
         The failure, or None if its pods are ready, or merely starting.
     """
-    own = [p for p in pods if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision]
-    own = [p for p in own if "deletionTimestamp" not in p["metadata"]]
+    own = living(pods, revision)
     for check in CHECKS:
         for pod in sorted(own, key=_created, reverse=True):
             if not is_ready(pod) and (failure := check(pod)):
@@ -77,6 +76,16 @@ def diagnose(
     if fleet.refused:
         return Failure("PodsRefused", f"the API server refuses the pods: {fleet.refused[:MESSAGE_LENGTH]}")
     return None
+
+
+def living(pods: Iterable[Json], revision: str) -> list[Json]:
+    """List the pods of a revision that are not going away."""
+    return [
+        pod
+        for pod in pods
+        if (pod["metadata"].get("labels") or {}).get(LABEL_REVISION) == revision
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def _node(pod: Json) -> Failure | None:

@@ -10,10 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from triton_operator.api.names import LABEL_REVISION
 from triton_operator.api.rollout import Rollout
 from triton_operator.core import blue_green, canary, traffic
-from triton_operator.core.health import is_ready, ready_since
+from triton_operator.core.health import is_ready, living, ready_since
 from triton_operator.core.record import Record
 from triton_operator.core.rollout import NOTHING, unchecked
 from triton_operator.core.steps import surge_of
@@ -143,11 +142,7 @@ def _is_settling(world: World, record: Record, target: str, *, desired: int, arr
         return False
     if not 0 < desired <= arrived or world.pods is None:
         return False
-    own = [
-        p
-        for p in world.pods
-        if p["metadata"]["labels"].get(LABEL_REVISION) == target and "deletionTimestamp" not in p["metadata"]
-    ]
+    own = living(world.pods, target)
     # A node whose clock is far off is not waited for.
     proven = [pod for pod in own if is_ready(pod) and abs(world.now - ready_since(pod)) >= SETTLE_SECONDS]
     return len(proven) < desired
