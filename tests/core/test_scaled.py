@@ -34,6 +34,13 @@ def reasons(cluster: Cluster) -> list[str]:
     return [announcement.reason for announcement in cluster.told]
 
 
+def meddle(cluster: Cluster, replicas: int) -> None:
+    """Let somebody else change the Deployment."""
+    cluster.deployments[cluster.target].wanted = replicas
+    del cluster.bodies["Deployment", cluster.target]
+    cluster.settle()
+
+
 def test_the_spec_says_with_how_many_replicas_it_begins() -> None:
     cluster = begun(3)
     assert len(cluster.pods) == 3
@@ -137,19 +144,15 @@ def test_replicas_that_somebody_else_changes_are_put_right_twice_then_left() -> 
     cluster = begun(1)
     cluster.scale(3)
     cluster.settle()
-    revision = cluster.target
     for _ in range(2):
-        cluster.deployments[revision].wanted = 5
-        cluster.settle()
+        meddle(cluster, 5)
         assert len(cluster.pods) == 3
-    cluster.deployments[revision].wanted = 5
-    cluster.settle()
+    meddle(cluster, 5)
     assert len(cluster.pods) == 5
     assert cluster.condition("ScalingActive")["reason"] == "Conflict"
     assert "Conflict" in reasons(cluster)
-    cluster.deployments[revision].wanted = 2
-    cluster.settle()
-    assert len(cluster.pods) == 2
+    meddle(cluster, 6)
+    assert len(cluster.pods) == 6
     cluster.change(spec_of(1, replicas=2, autoscaling=WISH | {"maxReplicas": 7}))
     cluster.settle()
     assert len(cluster.pods) == 3

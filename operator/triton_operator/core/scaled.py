@@ -93,7 +93,7 @@ def replicas_of(world: World) -> int:
 
 def starting_count(world: World) -> int:
     """Say with how many replicas the autoscaler begins: as many as there are, or else as the spec says."""
-    stable = world.record.stable if world.record else None
+    stable = world.record.stable if world.record else world.routed
     there = world.fleets.get(stable or "", NOTHING).wanted
     return max(1, there or (world.spec.replicas if world.spec else 1))
 
