@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Load:
     """The requests of one revision over a window.
 
-    What pods that did not report have done is taken to be what the others did on average.
+    What pods that did not report have done is taken to be what the others did on average. Pods that have just become
+    ready and were not measured twice yet are not among them, nor counted at all.
 
     Attributes:
         at: when the newest sample was taken, in seconds since the epoch.
@@ -27,6 +28,7 @@ class Load:
         tail_seconds: what a request took at the percentile of the objective; None where only the mean is known.
         tail_source: who measured that: "gateway" or "triton"; "" where nobody did.
         gpu_utilization: share of the time in which the GPUs worked, 0 to 1; None where nobody tells.
+        inferences: what was executed per second; more than `completions` where requests hold batches of their own.
     """
 
     at: float
@@ -43,6 +45,7 @@ class Load:
     tail_seconds: float | None = None
     tail_source: str = ""
     gpu_utilization: float | None = None
+    inferences: float = 0.0
 
     @property
     def batch(self) -> float:

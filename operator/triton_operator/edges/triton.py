@@ -6,7 +6,8 @@ Not for: inference (`edges.golden`), nor readiness, which the kubelet probes.
 import json
 import logging
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from yarl import URL
 
 from triton_operator.api import names
 from triton_operator.api.signature import About, Signature, Tensor
+from triton_operator.core.signals import Sample
+from triton_operator.edges.counters import Model, Series, samples
 
 ANSWER_SECONDS = 3.0
 """Time limit of one question: a busy server is asked again at the next look."""
@@ -26,12 +29,13 @@ _COUNTED = {
     ("nv_inference_request_failure", "BACKEND"): "backend_failures",
 }
 _FAILURE = "nv_inference_request_failure"
-_COUNTER = re.compile(
-    r"^(?P<name>nv_inference_(?:exec_count|request_(?:success|failure)))\{(?P<labels>[^\n]*)\}"
+_SERIES = re.compile(
+    r"^(?P<name>nv_(?:inference|cache|gpu)_[a-z_]+)\{(?P<labels>[^\n]*)\}"
     r" (?P<value>[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)$",
     re.MULTILINE,
 )
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
 _KINDS = frozenset({"KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"})
 
 _log = logging.getLogger(__name__)
@@ -164,15 +168,43 @@ async def serving_counts(
     if data is None:
         return None
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for match in _COUNTER.finditer(data.decode(errors="replace")):
-        labels = dict(_LABEL.findall(match["labels"]))
-        reason, value = labels.get("reason", ""), float(match["value"])
+    for metric, labels, value in _series(data):
+        if metric != _FAILURE and (metric, "") not in _COUNTED:
+            continue
+        reason = labels.get("reason", "")
         of = found.setdefault((labels.get("model", ""), labels.get("version", "")), {})
-        if name := _COUNTED.get((match["name"], reason)):
+        if name := _COUNTED.get((metric, reason)):
             of[name] = of.get(name, 0.0) + value
-        if match["name"] == _FAILURE and reason != "CANCELED":  # a client that went away is no failure of the model
+        if metric == _FAILURE and reason != "CANCELED":  # a client that went away is no failure of the model
             of["failures"] = of.get("failures", 0.0) + value
     return found
+
+
+async def counters(pod_ip: str, *, port: int = names.PORT_METRICS) -> dict[Model, Sample] | None:
+    """Read all that a Triton has counted that tells how much is asked of it, and how it does.
+
+    Args:
+        pod_ip: the pod's address, IPv4 or IPv6.
+        port: Triton's metrics port.
+
+    Returns:
+        For each model and version a sample, taken in the middle of question and answer; None when the pod cannot be
+        asked.
+    """
+    asked = time.time()
+    data = await _read(pod_ip, port, "/metrics")
+    return None if data is None else samples(_series(data), (asked + time.time()) / 2)
+
+
+def _series(data: bytes) -> Iterator[Series]:
+    """List the series of a page of metrics whose values are numbers."""
+    for match in _SERIES.finditer(data.decode(errors="replace")):
+        labels = {name: _ESCAPED.sub(_unescaped, text) for name, text in _LABEL.findall(match["labels"])}
+        yield match["name"], labels, float(match["value"])
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return "\n" if found[1] == "n" else found[1]
 
 
 async def _read(pod_ip: str, port: int, path: str) -> bytes | None:
