@@ -35,6 +35,8 @@ _INTERVAL_SECONDS = (5.0, 60.0)
 _FRESH_INTERVALS = 3.0
 _ENOUGH = 0.5
 """The share of the ready pods that must report."""
+_MOST = 1e15
+"""More than this nothing counts, be it microseconds in a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Counts:
     def is_sound(self) -> bool:
         """Whether these are numbers that can have been counted."""
         numbers = (*(getattr(self, name) for name in _COUNTED), *self.buckets.values())
-        return all(math.isfinite(number) and number >= 0 for number in numbers)
+        return all(0 <= number <= _MOST for number in numbers)
 
 
 _COUNTED = tuple(of.name for of in fields(Counts) if of.name != "buckets")
@@ -132,7 +134,7 @@ class Sample:
     def is_sound(self) -> bool:
         """Whether it can be so."""
         gauges = (number for number in (self.pending, self.gpu_utilization) if number is not None)
-        return self.counts.is_sound and all(math.isfinite(number) and number >= 0 for number in (self.at, *gauges))
+        return self.counts.is_sound and all(0 <= number <= _MOST for number in (self.at, *gauges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Sent:
     @property
     def is_sound(self) -> bool:
         """Whether it can be so."""
-        return all(math.isfinite(number) and number >= 0 for number in (self.at, self.requests))
+        return all(0 <= number <= _MOST for number in (self.at, self.requests))
 
 
 class _Timed(Protocol):
@@ -179,18 +181,20 @@ class Pod:
     sources: Collection[History]
 
 
-def extended(history: tuple[T, ...], found: Iterable[T]) -> tuple[T, ...]:
+def extended(history: tuple[T, ...], found: Iterable[T], *, now: float) -> tuple[T, ...]:
     """Add samples of a source to its history.
 
     Args:
         history: what it has told before.
         found: what it tells now, in any order; what is not newer, or cannot be so, is left out.
+        now: seconds since the epoch.
 
     Returns:
         The history, of which the last `KEPT_SECONDS` are kept, and the last two samples in any case.
     """
     kept = list(history)
-    for sample in sorted((sample for sample in found if sample.is_sound), key=lambda sample: sample.at):
+    sound = [sample for sample in found if sample.is_sound and sample.at <= now + AHEAD_SECONDS]
+    for sample in sorted(sound, key=lambda sample: sample.at):
         if not kept or sample.at >= kept[-1].at + SPACING_SECONDS:
             kept.append(sample)
     recent = [sample for sample in kept if sample.at >= kept[-1].at - KEPT_SECONDS]
@@ -202,7 +206,7 @@ def interval_of(history: Sequence[_Timed]) -> float:
     least, most = _INTERVAL_SECONDS
     if len(history) < 2:
         return least
-    apart = statistics.median(after.at - before.at for before, after in pairwise(history))
+    apart = statistics.median_low(after.at - before.at for before, after in pairwise(history))
     return min(most, max(least, apart))
 
 
@@ -324,7 +328,7 @@ def _span(history: tuple[T, ...], now: float, window: float) -> tuple[T, ...] | 
     if len(history) < 2:
         return None
     last, slack = history[-1].at, _FRESH_INTERVALS * interval_of(history)
-    if not -AHEAD_SECONDS <= now - last <= slack:
+    if now - last > slack:
         return None
     # What lies before a gap would tell of the time in it as much as of now.
     recent = [sample for sample in history if sample.at >= last - window - slack]
