@@ -91,7 +91,7 @@ class Failure:
 
 
 Profile = Sequence[tuple[float, float]]
-"""Seconds since the begin, rising from 0, and requests per second there: the rate goes straight from one to the next."""
+"""Seconds since the begin, rising from 0, and requests per second there; between two points the rate goes straight."""
 
 
 def rate_at(profile: Profile, seconds: float) -> float:

@@ -13,8 +13,8 @@ from triton_operator.core.vitals import Counts
 from triton_operator.edges.kubernetes import Kube
 
 KEY = ("models", "vision")
-A = Place(KEY, "a", "10.0.0.1")
-B = Place(KEY, "b", "fd00::1")
+A = Place(KEY, "a", "10.0.0.1", name="vision-1-a", revision="vision-1")
+B = Place(KEY, "b", "fd00::1", name="vision-1-b", revision="vision-1")
 M = ("m", "1")
 ALIVE = {M: Counts(executions=5, successes=5)}
 FAILING = {M: Counts(executions=5, successes=5, backend_failures=9)}

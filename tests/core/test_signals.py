@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triton_operator.api.counts import Counts, Sample, Sent
 from triton_operator.core.load import Load
 from triton_operator.core.signals import (
     KEPT_SECONDS,
     NEW_SECONDS,
-    Counts,
     History,
     Pod,
-    Sample,
-    Sent,
     extended,
     interval_of,
     load_of,

@@ -110,6 +110,26 @@ class Metrics:
             name: Gauge(f"{_PREFIX}_autoscaling_{name}", text, ["namespace", "name", *labels], registry=registry)
             for name, (text, *labels) in _SCALING.items()
         }
+        self._looks = Histogram(
+            f"{_PREFIX}_signals_look_seconds",
+            "Time of one look at what all services with autoscaling are asked for; one is begun every 5 s.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._series = Gauge(
+            f"{_PREFIX}_signals_series", "Series that Prometheus has answered with at the last look.", registry=registry
+        )
+        self._scrapes = Counter(
+            f"{_PREFIX}_signals_scrapes",
+            "Pods that were asked for their counters directly, by whether they have told: ok or failed.",
+            ["result"],
+            registry=registry,
+        )
+        self._silent = Gauge(
+            f"{_PREFIX}_signals_silent_pods",
+            "Ready pods of services with autoscaling of which nothing is known that can be relied on.",
+            registry=registry,
+        )
         build = Gauge(f"{_PREFIX}_build_info", "Always 1.", ["version", "python"], registry=registry)
         build.labels(version(names.OPERATOR), platform.python_version()).set(1)
         ProcessCollector(namespace=_PREFIX, registry=registry)
@@ -187,6 +207,16 @@ class Metrics:
         for name, value in numbers.items():
             metric, _, label = name.partition(":")
             self._scalings[metric].labels(*key, *([label] if label else [])).set(value)
+
+    def looked(self, *, seconds: float, series: int, silent: int) -> None:
+        """See `controller.gauges.Observer`."""
+        self._looks.observe(seconds)
+        self._series.set(series)
+        self._silent.set(silent)
+
+    def scraped(self, *, told: bool) -> None:
+        """See `controller.gauges.Observer`."""
+        self._scrapes.labels("ok" if told else "failed").inc()
 
     def leads(self) -> None:
         """Say that this replica acts from now on."""

@@ -43,6 +43,12 @@ _log = logging.getLogger(__name__)
 class Onlooker(Observer, Protocol):
     """Whoever counts what is applied, and shows what canaries do."""
 
+    def looked(self, *, seconds: float, series: int, silent: int) -> None:
+        """Take in a look at what is asked of services, see `controller.gauges.Observer`."""
+
+    def scraped(self, *, told: bool) -> None:
+        """Count a pod that was asked directly."""
+
     def canary(self, key: Key, status: Json) -> None:
         """Take in the status of a service, {} for one that is gone."""
 

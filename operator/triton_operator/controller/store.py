@@ -32,6 +32,7 @@ class Store:
         self._objects: dict[Kind, dict[Key, Kept]] = {kind: {} for kind in _KIND_OF.values()}
         self._served: tuple[Kind, ...] = ()
         self._children: dict[str, set[tuple[Kind, Key]]] = {}
+        self._autoscaled: set[Key] = set()
         self._claims: dict[Key, dict[Kind, Claims]] = {}
         self._claimants: dict[Claim, set[tuple[Kind, Key]]] = {}
         # When an object went, so that a late older event does not bring it back. A complete list says the same of all
@@ -67,6 +68,10 @@ class Store:
     def services(self) -> list[Key]:
         """Return the keys of all services."""
         return list(self._objects[names.INFERENCE_SERVICE])
+
+    def autoscaled(self) -> list[Key]:
+        """Return the keys of the services whose replicas are the operator's to tell, or to recommend."""
+        return sorted(self._autoscaled)
 
     def children(self, owner_uid: str, kind: Kind) -> list[Object]:
         """Return the children of one kind that a service controls, by name; the caller must not change them."""
@@ -155,6 +160,8 @@ class Store:
         self._unlink(kind, key)
         if kind == names.INFERENCE_SERVICE:
             self._objects[kind][key] = now
+            if _is_autoscaled(now.unpack()):
+                self._autoscaled.add(key)
         elif now.owner is not None:  # else it is not a child of ours, whatever its labels say
             self._objects[kind][key] = now
             self._children.setdefault(now.owner[1], set()).add((kind, key))
@@ -175,6 +182,8 @@ class Store:
 
     def _unlink(self, kind: Kind, key: Key) -> None:
         known = self._objects[kind].pop(key, None)
+        if kind == names.INFERENCE_SERVICE:
+            self._autoscaled.discard(key)
         if kind in names.ROUTE_KINDS and (claimed := self._claims.get(key, {}).pop(kind, None)):
             if not self._claims[key]:
                 del self._claims[key]
@@ -187,6 +196,11 @@ class Store:
             siblings.discard((kind, key))
             if not siblings:
                 del self._children[owner[1]]
+
+
+def _is_autoscaled(service: Object) -> bool:
+    autoscaling = (service.get("spec") or {}).get("autoscaling") or {"mode": "Off"}
+    return bool(autoscaling.get("mode") != "Off")
 
 
 def _services(kind: Kind, key: Key, versions: Iterable[Kept | None]) -> tuple[Key, ...]:

@@ -35,11 +35,15 @@ class Place:
         key: its service.
         uid: its uid.
         address: its address, IPv4 or IPv6.
+        name: its name.
+        revision: its revision.
     """
 
     key: Key
     uid: str
     address: str
+    name: str
+    revision: str
 
 
 class Vitals:
@@ -137,8 +141,10 @@ class Vitals:
 def places_of(body: Json) -> Iterator[Place]:
     """List the ready pods that an EndpointSlice of a revision's Service shows."""
     metadata = body["metadata"]
-    key = metadata["namespace"], metadata["labels"].get(names.LABEL_SERVICE, "")
+    labels = metadata["labels"]
+    key, revision = (metadata["namespace"], labels.get(names.LABEL_SERVICE, "")), labels.get(names.LABEL_REVISION, "")
     for endpoint in body.get("endpoints") or ():
         ready = (endpoint.get("conditions") or {}).get("ready") is not False
         if ready and endpoint.get("targetRef") and endpoint.get("addresses"):
-            yield Place(key, endpoint["targetRef"]["uid"], endpoint["addresses"][0])
+            pod = endpoint["targetRef"]
+            yield Place(key, pod["uid"], endpoint["addresses"][0], name=pod.get("name", ""), revision=revision)

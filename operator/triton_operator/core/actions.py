@@ -16,6 +16,7 @@ from triton_operator.core import canary
 from triton_operator.core.record import Attempt, Held, Record, Trial
 from triton_operator.core.resolution import key_of
 from triton_operator.core.revision import spec_hash
+from triton_operator.core.scaled import replicas_of
 from triton_operator.core.shares import room_of
 from triton_operator.core.steps import ladder
 from triton_operator.core.times import timestamp

@@ -89,10 +89,9 @@ def _of_scaling(before: Json, after: Json) -> list[Announcement]:
         reason = "ScaleRecommended" if recommended else "Rescaled"
         words = f"{was['desired']} to {now['desired']} replicas: {now.get('because', '')}"
         told.append(Announcement("Normal", reason, words))
-    if limit := now.get("limitedBy"):
-        if limit == "max" and was.get("limitedBy") != "max":
-            words = f"more replicas than autoscaling.maxReplicas are needed: {now.get('because', '')}"
-            told.append(Announcement("Warning", "ScalingLimited", words))
+    if now.get("limitedBy") == "max" != was.get("limitedBy"):
+        words = f"more replicas than autoscaling.maxReplicas are needed: {now.get('because', '')}"
+        told.append(Announcement("Warning", "ScalingLimited", words))
     if active and active["reason"] in SCALING_TROUBLES and _changed(_condition(before, SCALING_ACTIVE), active):
         told.append(Announcement("Warning", active["reason"], active["message"]))
     return told

@@ -56,7 +56,9 @@ class Forecast:
         """By how much the level grows per second; 0 before enough of it was seen."""
         if len(self.posts) < POSTS:
             return 0.0
-        return median((other - one) / (then - at) for (at, one), (then, other) in pairwise(self.posts))
+        slopes = [(other - one) / (then - at) for (at, one), (then, other) in pairwise(self.posts)]
+        found: float = median(slopes)
+        return found
 
     def ahead(self, seconds: float) -> float:
         """Say where the level will be, at least where it is: a trend downwards is not relied on.

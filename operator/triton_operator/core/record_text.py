@@ -190,13 +190,20 @@ def _scale(value: Mapping[str, Any] | None) -> Scale | None:
     if not value:
         return None
     told, learned = value["decision"], value.get("curve") or {}
-    texts = ("because", "hold_reason", "limited_by", "reason", "message", "basis")
-    times = ("capacity", "lead_seconds", "hold_until", "measured_at", "age_seconds")
     return Scale(
         decision=Decision(
             replicas=int(told["replicas"]),
-            **{name: str(told[name]) for name in texts if name in told},
-            **{name: _time(told[name]) for name in times if name in told},
+            because=str(told.get("because", "")),
+            capacity=_time(told.get("capacity", 0.0)),
+            lead_seconds=_time(told.get("lead_seconds", 0.0)),
+            hold_until=_time(told.get("hold_until", 0.0)),
+            hold_reason=str(told.get("hold_reason", "")),
+            limited_by=str(told.get("limited_by", "")),
+            measured_at=_time(told.get("measured_at", 0.0)),
+            age_seconds=_time(told.get("age_seconds", 0.0)),
+            reason=str(told.get("reason", "Starting")),
+            message=str(told.get("message", "")),
+            basis=str(told.get("basis", "")),
         ),
         revision=str(value.get("revision", "")),
         curve=Curve(**{field.name: _time(learned[field.name]) for field in fields(Curve) if field.name in learned}),

@@ -1,4 +1,4 @@
-"""How many pods are wanted: those the spec or the autoscaler asks for, but none is given up that could not be had again.
+"""How many pods are wanted: those that are asked for, but none is given up that could not be had again.
 
 Not for: how they are shared out among revisions; that is `core.rollout`.
 """

@@ -27,8 +27,8 @@ def scaling_active(s: Situation) -> Verdict | None:
             "False",
             "Conflict",
             (
-                f"somebody else has changed the replicas of Deployment {s.record.stable} {scale.contested} times, and they"
-                " are left as they are: take the autoscaler away that does so, and change the spec, or set"
+                f"somebody else has changed the replicas of Deployment {s.record.stable} {scale.contested} times, and"
+                " they are left as they are: take the autoscaler away that does so, and change the spec, or set"
                 " autoscaling.mode to Off"
             ),
         )

@@ -2,7 +2,7 @@
 
 Increases are worked out here, from raw samples and their own times, the same way whoever has taken them. Each source of
 samples, a Prometheus or the operator itself, has a history of its own: two that scrape the same pod are not mixed, so
-that neither their clocks nor their duplicates matter, and the one with the newest sample is read.
+that neither their clocks nor their duplicates matter, and the one that tells most of now is read.
 No news is no zero: a pod of which there is too little, or nothing new, is silent.
 Not for: taking samples (`edges.triton`, `edges.loads`), nor what follows from a load (`core.autoscaler`).
 """
@@ -10,10 +10,11 @@ Not for: taking samples (`edges.triton`, `edges.loads`), nor what follows from a
 import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
+from triton_operator.api.counts import Counts, Sample, Sent
 from triton_operator.core.load import Load
 from triton_operator.core.times import timestamp
 
@@ -35,124 +36,6 @@ _INTERVAL_SECONDS = (5.0, 60.0)
 _FRESH_INTERVALS = 3.0
 _ENOUGH = 0.5
 """The share of the ready pods that must report."""
-_MOST = 1e15
-"""More than this nothing counts, be it microseconds in a year."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a Triton has counted of one version of a model since it began, or how much of it in some time.
-
-    Attributes:
-        succeeded: requests that were answered, those from the response cache included.
-        failed: requests that failed, for any reason.
-        cached: requests that were answered from the response cache.
-        executions: executions of the backend, of one request or of a batch.
-        inferences: what these executed; a request may hold a batch of its own.
-        request_seconds: how long the answered requests took, added up.
-        cached_seconds: how long those from the response cache took of it.
-        queue_seconds: how long the answered requests waited to be executed.
-        compute_seconds: how long the executions took of which the answered requests were part, added up by request.
-        buckets: requests whose first response came within so many seconds; {} where nobody counts that.
-    """
-
-    succeeded: float = 0.0
-    failed: float = 0.0
-    cached: float = 0.0
-    executions: float = 0.0
-    inferences: float = 0.0
-    request_seconds: float = 0.0
-    cached_seconds: float = 0.0
-    queue_seconds: float = 0.0
-    compute_seconds: float = 0.0
-    buckets: Mapping[float, float] = field(default_factory=dict)
-
-    def since(self, before: Self) -> Self:
-        """Give how much was counted since an earlier sample of the same source.
-
-        A Triton that has begun anew counts from 0, all counters at once. One that seems to have gone back a little has
-        not: a Prometheus that answers for two replicas has changed from one to the other. Nothing is known of the time
-        between the two samples then, and what has been counted since the beginning is not taken for it.
-        """
-        if self._total < before._total / 2:
-            return self
-        increases = {name: getattr(self, name) - getattr(before, name) for name in _COUNTED}
-        if min(increases.values()) < 0:
-            return type(self)()
-        known = self.buckets.keys() == before.buckets.keys()
-        buckets = {edge: max(0.0, n - before.buckets[edge]) for edge, n in self.buckets.items()} if known else {}
-        return type(self)(**increases, buckets=buckets)
-
-    def plus(self, other: Self) -> Self:
-        """Add up."""
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
-        edges = self.buckets.keys() | other.buckets.keys()
-        buckets = {edge: self.buckets.get(edge, 0.0) + other.buckets.get(edge, 0.0) for edge in edges}
-        return type(self)(**sums, buckets=buckets)
-
-    def per(self, seconds: float) -> Self:
-        """Give how much that is a second."""
-        buckets = {edge: count / seconds for edge, count in self.buckets.items()}
-        return type(self)(**{name: getattr(self, name) / seconds for name in _COUNTED}, buckets=buckets)
-
-    @property
-    def executed(self) -> float:
-        """Requests that were answered by the model itself."""
-        return max(0.0, self.succeeded - self.cached)
-
-    @property
-    def _total(self) -> float:
-        return self.succeeded + self.failed
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether these are numbers that can have been counted."""
-        numbers = (*(getattr(self, name) for name in _COUNTED), *self.buckets.values())
-        return all(0 <= number <= _MOST for number in numbers)
-
-
-_COUNTED = tuple(of.name for of in fields(Counts) if of.name != "buckets")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one scrape of a pod has told of one version of a model.
-
-    Attributes:
-        at: when it was taken, in seconds since the epoch, by the clock of who took it.
-        counts: what was counted until then.
-        pending: requests that wait to be executed; None where this Triton does not tell.
-        gpu_utilization: share of the last moments in which the GPUs of the pod worked, 0 to 1; None where nobody tells.
-    """
-
-    at: float
-    counts: Counts
-    pending: float | None = None
-    gpu_utilization: float | None = None
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether it can be so."""
-        gauges = (number for number in (self.pending, self.gpu_utilization) if number is not None)
-        return self.counts.is_sound and all(0 <= number <= _MOST for number in (self.at, *gauges))
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """How many requests a proxy has sent to one backend since it began.
-
-    Attributes:
-        at: when that was told, in seconds since the epoch, by the clock of who asked.
-        requests: so many.
-    """
-
-    at: float
-    requests: float
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether it can be so."""
-        return all(0 <= number <= _MOST for number in (self.at, self.requests))
 
 
 class _Timed(Protocol):
@@ -213,6 +96,23 @@ def interval_of(history: Sequence[_Timed]) -> float:
 def is_silent(pod: Pod, *, now: float) -> bool:
     """Say whether a pod tells nothing that can be relied on."""
     return _newest(pod.sources, now, WINDOW_SECONDS) is None
+
+
+def in_flight_of(pod: Pod, *, now: float) -> float | None:
+    """Tell at how many requests a pod is: those that wait, and those that are executed at a time, by Little's law.
+
+    Args:
+        pod: the pod.
+        now: seconds since the epoch.
+
+    Returns:
+        So many; None where it tells nothing that can be relied on.
+    """
+    span = _newest(pod.sources, now, WINDOW_SECONDS)
+    if span is None:
+        return None
+    rates = _increase(span).per(_seconds(span))
+    return _pending(span, rates) + rates.compute_seconds
 
 
 def load_of(
@@ -319,9 +219,9 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 
 
 def _newest(sources: Iterable[tuple[T, ...]], now: float, window: float) -> tuple[T, ...] | None:
-    """Pick, of the sources that can be relied on, the one that tells the newest, and what it tells of the window."""
+    """Pick, of the sources that can be relied on, the one that tells most of now, and what it tells of the window."""
     spans = [span for history in sources if (span := _span(history, now, window))]
-    return max(spans, key=lambda span: span[-1].at, default=None)
+    return max(spans, key=lambda span: span[0].at + span[-1].at, default=None)
 
 
 def _span(history: tuple[T, ...], now: float, window: float) -> tuple[T, ...] | None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from triton_operator.core.signals import Counts, Sample
+from triton_operator.api.counts import Counts, Sample
 
 Model = tuple[str, str]
 """Name and version of a model, as Triton's labels have them."""

@@ -5,6 +5,7 @@ Not for: what to ask; see `edges.envoy`.
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -44,6 +45,10 @@ class Unmeasured(Exception):
         self.invalid = invalid
 
 
+class TooLarge(Unmeasured):
+    """An answer is longer than it may be."""
+
+
 class Prometheus:
     """One Prometheus, or what speaks its API."""
 
@@ -61,12 +66,25 @@ class Prometheus:
             The series, each with `metric` and `value` or `values`.
 
         Raises:
-            Unmeasured: no answer came within the time limit, or an error, a partial answer or one that is too large.
+            TooLarge: the answer is too large.
+            Unmeasured: no answer came within the time limit, or an error, or a partial answer.
         """
-        try:
-            return await self._ask(query, MOST_BYTES)
-        except _TooLarge as error:
-            raise Unmeasured(f"{self._settings.url} answered with more than {MOST_BYTES >> 20} MiB") from error
+        return self._whole(*await self._ask(query, MOST_BYTES))
+
+    async def part(self, query: str) -> tuple[list[Json], str]:
+        """Ask for the present value of an expression of which a part is of use, too.
+
+        Args:
+            query: PromQL.
+
+        Returns:
+            As `series`, and what Prometheus warns of; "" where it has answered in full.
+
+        Raises:
+            TooLarge: the answer is too large.
+            Unmeasured: no answer came within the time limit, or an error.
+        """
+        return await self._ask(query, MOST_BYTES)
 
     async def number(self, query: str) -> float | None:
         """Ask for the present value of an expression that comes to one number.
@@ -81,16 +99,22 @@ class Prometheus:
             Unmeasured: as `series`; or the expression comes to something else than one number.
         """
         try:
-            return number_of(await self._ask(query, MOST_BYTES_OF_A_NUMBER))
-        except _TooLarge as error:
+            answer = await self._ask(query, MOST_BYTES_OF_A_NUMBER)
+        except TooLarge as error:
             words = f"it comes to more than {MOST_BYTES_OF_A_NUMBER >> 20} MiB, not to one number: {_REMEDY}"
             raise Unmeasured(words, invalid=True) from error
+        return number_of(self._whole(*answer))
 
     def close(self) -> None:
         """Ask nothing any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, query: str, most_bytes: int) -> list[Json]:
+    def _whole(self, found: list[Json], missing: str) -> list[Json]:
+        if missing:
+            raise Unmeasured(f"{self._settings.url} answered in part: {missing}")
+        return found
+
+    async def _ask(self, query: str, most_bytes: int) -> tuple[list[Json], str]:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(ANSWER_SECONDS + 1):
@@ -98,7 +122,7 @@ class Prometheus:
         except TimeoutError as error:
             raise Unmeasured(f"{self._settings.url} did not answer within {ANSWER_SECONDS:g} s") from error
 
-    def _asked(self, query: str, most_bytes: int) -> list[Json]:
+    def _asked(self, query: str, most_bytes: int) -> tuple[list[Json], str]:
         warnings: list[str] = []
         errors: list[tuple[str, str]] = []
         url = self._settings.url.rstrip("/")
@@ -115,6 +139,8 @@ class Prometheus:
                     url, headers=headers, session=session, retry=Retry(total=0), timeout=ANSWER_SECONDS, method="POST"
                 )
                 found: list[Json] = client.custom_query(query, timeout=ANSWER_SECONDS)
+        except TooLarge as error:
+            raise TooLarge(f"{url} answered with more than {most_bytes >> 20} MiB") from error
         except PrometheusApiClientException as error:
             for kind, words in errors:
                 raise Unmeasured(f"Prometheus says: {words}", invalid=kind == "bad_data") from error
@@ -125,9 +151,7 @@ class Prometheus:
             raise Unmeasured(f"what {url} answered is not that of a Prometheus: {error!r}") from error
         except (requests.RequestException, OSError, ValueError) as error:
             raise Unmeasured(f"{url} cannot be asked: {_cause(error)}") from error
-        if warnings:
-            raise Unmeasured(f"{url} answered in part: {'; '.join(warnings)}")
-        return found
+        return found, "; ".join(warnings)
 
 
 def _cause(error: Exception) -> object:
@@ -162,15 +186,11 @@ def number_of(result: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-class _TooLarge(Exception):
-    """An answer is longer than it may be."""
-
-
 class _Bounded:
-    """The body of an answer, as urllib3 streams it, of which no more is read than it may have."""
+    """The body of an answer, as urllib3 streams it, of which no more is read than it may have, and not for longer."""
 
-    def __init__(self, raw: Any, most_bytes: int) -> None:
-        self._raw, self._most_bytes = raw, most_bytes
+    def __init__(self, raw: Any, most_bytes: int, until: float) -> None:
+        self._raw, self._most_bytes, self._until = raw, most_bytes, until
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
@@ -180,15 +200,20 @@ class _Bounded:
         for chunk in self._raw.stream(*args, **options):
             read += len(chunk)
             if read > self._most_bytes:
-                raise _TooLarge
+                raise TooLarge("an answer is too large")
+            if time.monotonic() > self._until:  # it drips, which no time limit between two bytes ends
+                raise requests.Timeout
             yield chunk
 
 
 def _keeping(warnings: list[str], errors: list[tuple[str, str]], most_bytes: int) -> Callable[..., None]:
     """Make a hook that bounds answers, and keeps what the client library drops: warnings, and errors by their kind."""
+    until = time.monotonic() + ANSWER_SECONDS
 
     def keep(response: requests.Response, **_: Any) -> None:
-        response.raw = _Bounded(response.raw, most_bytes)  # nothing of the body has been read yet
+        response.raw = _Bounded(response.raw, most_bytes, until)  # nothing of the body has been read yet
+        if response.ok and b'"warnings"' not in response.content:
+            return
         try:
             body = response.json()
         except ValueError:

@@ -15,8 +15,8 @@ import aiohttp
 from yarl import URL
 
 from triton_operator.api import names
+from triton_operator.api.counts import Sample
 from triton_operator.api.signature import About, Signature, Tensor
-from triton_operator.core.signals import Sample
 from triton_operator.edges.counters import Model, Series, samples
 
 ANSWER_SECONDS = 3.0
