@@ -67,7 +67,7 @@ class Forecast:
             seconds: how far ahead.
         """
         steps = seconds / STEP_SECONDS
-        damped = STEP_SECONDS * DAMPING * (1 - DAMPING**steps) / (1 - DAMPING)
+        damped: float = STEP_SECONDS * DAMPING * (1 - DAMPING**steps) / (1 - DAMPING)
         return min(self.level + max(0.0, self.trend) * damped, MOST_GROWTH * self.level)
 
     @property
