@@ -185,7 +185,9 @@ class AutoscalingStatus(ApiModel):
         ge=0, le=MAX_PODS, description="So many there are to be; with mode Observe so many there would be."
     )
     current: int = Field(ge=0, le=MAX_PODS, description="So many there are.")
-    because: str = Field(max_length=1024, description="Why, with the numbers.")
+    because: str | None = Field(
+        default=None, max_length=1024, description="Why, with the numbers; left out before anything was measured."
+    )
     capacity_per_replica: str | None = Field(
         default=None,
         max_length=32,
@@ -203,7 +205,7 @@ class AutoscalingStatus(ApiModel):
         ),
     )
     metrics_age_seconds: int | None = Field(
-        default=None, ge=0, le=MAX_PODS, description="Age of the newest measurement, where it is too old to go by."
+        default=None, ge=0, le=MAX_PODS, description="How old the newest measurement was when that was decided."
     )
 
 
