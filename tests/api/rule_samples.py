@@ -560,7 +560,7 @@ SAMPLES = [
     Sample(
         "autoscaling.schedules[0].to",
         "must be a time of the day in quotes",
-        [scheduled(to=time) for time in ("8:00", "24:01", "08:60", "8am", "", "08:00\n", "٠٨:٠٠")],
+        [scheduled(to=time) for time in ("8:00", "24:01", "08:60", "8am", "", "08:00\n", "08:00:00", "٠٨:٠٠")],
         [scheduled(to=time) for time in ("24:00", "00:01", "19:59")],
     ),
     Sample(

@@ -20,7 +20,7 @@ Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 Clock = Annotated[
     str,
     Field(
-        max_length=5,
+        max_length=16,
         pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
         json_schema_extra=plain("must be a time of the day in quotes, such as '08:30', from 00:00 to 24:00"),
     ),
