@@ -22,7 +22,7 @@ USED: dict[tuple[Kind, str], set[str]] = {
     (names.INFERENCE_SERVICE, "/status"): {"patch"},
     (names.CONFIG_MAP, ""): {"get", "list", "watch", "create", "update", "patch", "delete"},
     **{(kind, ""): APPLIED for kind in (*names.CHILD_KINDS, *names.OPTIONAL_KINDS) if kind != names.CONFIG_MAP},
-    (names.POD, ""): {"list", "create", "delete"},
+    (names.POD, ""): {"list", "create", "patch", "delete"},
     (names.POD, "/log"): {"get"},
     (names.POD_EVENT, ""): {"list"},
     (names.ENDPOINT_SLICE, ""): {"list"},
