@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from triton_operator.api import names
+from triton_operator.api.autoscaling import PLACEHOLDER
 from triton_operator.api.counts import Sample, Sent
 from triton_operator.api.routing import Gateway
 from triton_operator.api.settings import Settings
-from triton_operator.controller.queries import Queries
+from triton_operator.controller.queries import Queries, Query
 from triton_operator.controller.queue import Key
 from triton_operator.controller.store import Store
 from triton_operator.controller.vitals import Place, places_of
 from triton_operator.core.load import Load
+from triton_operator.core.measurements import NO_POD
 from triton_operator.core.revision import from_deployment, from_object
 from triton_operator.core.signals import (
     KEPT_SECONDS,
@@ -223,7 +225,7 @@ class Gauges:
         keys = self._store.autoscaled()
         services = {key: body for key in keys if (body := self._store.get(names.INFERENCE_SERVICE, key))}
         await self._find(services)
-        self._queries.ask({key: queries_of(body) for key, body in services.items()})
+        self._queries.ask({key: self._filled(key, body) for key, body in services.items()})
         series = 0
         if services and self._unasked:  # it may keep us waiting again
             series, _ = await asyncio.gather(self._ask(), self._scrape())
@@ -235,6 +237,15 @@ class Gauges:
         self._observer.looked(seconds=loop.time() - began, series=series, silent=silent)
         for key in services:
             self._wake(key)
+
+    def _filled(self, key: Key, body: Json) -> list[Query]:
+        """List the queries of a service, with what is to be filled in."""
+        pods = sorted(watched.place.name for watched in self._pods.values() if watched.place.key == key)
+        stands_for = {"namespace": key[0], "service": key[1], "pods": "|".join(pods) or NO_POD}
+        return [
+            Query(place, written, PLACEHOLDER.sub(lambda found: stands_for[found[1]], written))
+            for place, written in queries_of(body)
+        ]
 
     async def _find(self, services: Mapping[Key, Json]) -> None:
         """Find the ready pods, what they serve, and under which names proxies count what they send them."""
@@ -411,8 +422,7 @@ class Gauges:
 def queries_of(body: Json) -> list[tuple[int, str]]:
     """List the queries among a service's metrics, each with its place in `spec.autoscaling.metrics`."""
     metrics = ((body.get("spec") or {}).get("autoscaling") or {}).get("metrics") or ()
-    found = enumerate((of.get("query") or (of.get("prometheus") or {}).get("query")) for of in metrics)
-    return [(place, query) for place, query in found if query and metrics[place].get("type") == "prometheus"]
+    return [(place, of["query"]) for place, of in enumerate(metrics) if of.get("type") == "prometheus"]
 
 
 def _percentile(body: Json) -> int:

@@ -20,8 +20,23 @@ OLD_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A query of a service's spec.
+
+    Attributes:
+        place: its place in `spec.autoscaling.metrics`.
+        written: as it is written there.
+        asked: the PromQL that it stands for now.
+    """
+
+    place: int
+    written: str
+    asked: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
-    query: str
+    written: str
     at: float
     value: float | None
     trouble: str
@@ -51,18 +66,18 @@ class Queries:
         if self._source:
             self._source.close()
 
-    def ask(self, wanted: Mapping[Key, Iterable[tuple[int, str]]]) -> None:
+    def ask(self, wanted: Mapping[Key, Iterable[Query]]) -> None:
         """Begin to ask, one query of a service at a time; what is still being asked is let be.
 
         Args:
-            wanted: all queries that there are, by service, each with its place in the spec.
+            wanted: all queries that there are, by service.
         """
         for key in self._answers.keys() - wanted.keys():
             del self._answers[key]
         for key, queries in wanted.items():
             listed = list(queries)
             kept = self._answers.get(key, {})
-            self._answers[key] = {place: kept[place] for place, query in listed if _is_of(kept.get(place), query)}
+            self._answers[key] = {one.place: kept[one.place] for one in listed if _is_of(kept.get(one.place), one)}
             if self._source and listed and key not in self._asking:
                 task = asyncio.create_task(self._ask(self._source, key, listed), name="queries")
                 self._asking[key] = task
@@ -93,11 +108,11 @@ class Queries:
     def _done(self, key: Key, _: asyncio.Task[None]) -> None:
         self._asking.pop(key, None)
 
-    async def _ask(self, source: Prometheus, key: Key, queries: Iterable[tuple[int, str]]) -> None:
-        for place, query in queries:
+    async def _ask(self, source: Prometheus, key: Key, queries: Iterable[Query]) -> None:
+        for query in queries:
             value, trouble = None, ""
             try:
-                value = await source.number(query)
+                value = await source.number(query.asked)
             except Unmeasured as error:
                 trouble = str(error)
             else:
@@ -106,8 +121,8 @@ class Queries:
                 elif not math.isfinite(value):
                     value, trouble = None, "it is infinite"
             if key in self._answers:
-                self._answers[key][place] = _Answer(query, self._clock(), value, trouble)
+                self._answers[key][query.place] = _Answer(query.written, self._clock(), value, trouble)
 
 
-def _is_of(answer: _Answer | None, query: str) -> bool:
-    return answer is not None and answer.query == query
+def _is_of(answer: _Answer | None, query: Query) -> bool:
+    return answer is not None and answer.written == query.written

@@ -16,7 +16,6 @@ SCALING_TROUBLES = (
     "MetricsUnavailable",
     "ScaleUpStuck",
     "ObjectiveInfeasible",
-    "InvalidMetric",
     "InvalidSchedule",
 )
 

@@ -47,6 +47,8 @@ class Sight:
         ready: replicas that are ready.
         starting: replicas that have been asked for and are not ready yet.
         trouble: why nothing, or not all, could be measured; "" where all was.
+        bounded_by: which schedules set these bounds, in words; "" where none does.
+        misfit: which schedules cannot be followed; "" where all are.
         values: of `wish.metrics` of type prometheus, by their place; one that is missing could not be had.
         troubles: why others cannot be had, by their place.
         leads: seconds from the creation of a pod to its being ready, of those that became ready last.
@@ -65,6 +67,8 @@ class Sight:
     ready: int
     starting: int
     trouble: str = ""
+    bounded_by: str = ""
+    misfit: str = ""
     values: Mapping[int, float] = field(default_factory=dict)
     troubles: Mapping[int, str] = field(default_factory=dict)
     leads: tuple[float, ...] = ()
@@ -311,7 +315,9 @@ def _explained(
     """Say why."""
     because = f"{top.words} need {top.replicas}" if top else "nothing is known of what is needed"
     if not demand.is_by_load(sight.wish) and not sight.wish.metrics:
-        because = f"the schedule asks for at least {sight.least}"
+        because = f"nothing but schedules is to go by: minReplicas is {sight.least}"
+    if sight.bounded_by and replicas in (sight.least, sight.most):
+        because += f"; {sight.bounded_by}"
     hold_until, hold_reason = 0.0, ""
     if replicas > max(needed, sight.least) or (doubt and replicas > sight.least):
         if doubt:
@@ -330,7 +336,7 @@ def _explained(
         limited = "max" if replicas >= sight.most else sight.stuck_by if stuck else ""
     if doubt and not limited:
         limited = "metrics"
-    reason, message = _condition(top, doubt, stuck)
+    reason, message = _condition(sight, top, doubt, stuck)
     return Decision(
         replicas=replicas,
         because=because,
@@ -352,7 +358,9 @@ def _basis(wish: Autoscaling) -> str:
     return f"{wish.mode} p{objective.percentile} {objective.latency_milliseconds} ms" if objective else wish.mode
 
 
-def _condition(top: Demand | None, doubt: str, stuck: str) -> tuple[str, str]:
+def _condition(sight: Sight, top: Demand | None, doubt: str, stuck: str) -> tuple[str, str]:
+    if sight.misfit:
+        return "InvalidSchedule", sight.misfit
     if doubt:
         return "MetricsUnavailable", doubt
     if stuck:

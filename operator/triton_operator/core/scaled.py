@@ -157,6 +157,8 @@ def sight_of(
         wish=wish,
         least=limits.least,
         most=limits.most,
+        bounded_by=limits.why,
+        misfit=limits.trouble,
         revision=revision,
         load=_together(revision, loads),
         ready=ready,
