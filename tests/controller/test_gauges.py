@@ -594,10 +594,10 @@ def test_queries_keep_their_places() -> None:
     metrics = [
         {"type": "latency"},
         metric("a"),
-        {"type": "prometheus", "prometheus": {"query": "b"}},
-        {"type": "x", "query": "c"},
+        {"type": "throughput"},
+        metric("b"),
     ]
-    assert queries_of({"spec": {"autoscaling": {"metrics": metrics}}}) == [(1, "a"), (2, "b")]
+    assert queries_of({"spec": {"autoscaling": {"metrics": metrics}}}) == [(1, "a"), (3, "b")]
     assert queries_of({"spec": {}}) == []
 
 
