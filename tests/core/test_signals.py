@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triton_operator.api.counts import Counts, Sample, Sent
@@ -286,6 +286,7 @@ PODS = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(PODS, max_size=6), st.none() | st.floats(0, 1e6))
 def test_whatever_is_scraped_no_number_is_negative_or_none_at_all(pods: list[Pod], arrivals: float | None) -> None:
     found, words = load_of(pods, now=T0, percentile=95, arrivals=arrivals)

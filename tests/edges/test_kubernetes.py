@@ -178,6 +178,18 @@ async def test_a_list_honours_selectors(kube: Kube, namespace: str) -> None:
     assert [item["metadata"]["name"] for item in by_field] == ["bare"]
 
 
+async def test_what_the_api_server_remembers_is_listed_in_one_answer(kube: Kube, namespace: str) -> None:
+    for n in range(CHUNK + 1):
+        body = config_map(namespace, f"m-{n}")
+        body["metadata"]["labels"] = {"a/b": "c"}
+        await kube.create(body, kind=names.CONFIG_MAP)
+    await kube.create(config_map(namespace, "bare"), kind=names.CONFIG_MAP)
+    async with asyncio.timeout(30):
+        while len(found := await kube.list_cached(names.CONFIG_MAP, namespace=namespace, label_selector="a/b")) <= CHUNK:
+            await asyncio.sleep(0.1)
+    assert {item["metadata"]["name"] for item in found} == {f"m-{n}" for n in range(CHUNK + 1)}
+
+
 async def test_a_resource_type_is_served_or_not(kube: Kube) -> None:
     assert await kube.served(names.DEPLOYMENT)
     assert await kube.served(names.CONFIG_MAP)
