@@ -6,17 +6,36 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cluster import evidence, provider
+import history
+from cluster import evidence, provider, several
 from stories import SYSTEM, Namespace, helm, install
 
-LAST = "test_the_operator_may_do_exactly_what_it_has_done"  # it looks back on all the others
 STORY = "triton-operator.dev/story"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if is_worker(config):
+        several.enter(1 + int(config.workerinput["workerid"].removeprefix("gw")))
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Say whether this is one of several processes that tell stories, each in a cluster of its own."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: item.name == LAST)
+    items.sort(key=order)
+    if is_worker(config):
+        last = [item for item in items if item.get_closest_marker("afterwards")]
+        items[:] = [item for item in items if item not in last]
+        config.hook.pytest_deselected(items=last)
+
+
+def order(item: pytest.Item) -> int:
+    """Long ones first, so that all workers are done at the same time; last of all what looks back."""
+    return 2 if item.get_closest_marker("afterwards") else 0 if item.get_closest_marker("long") else 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,27 +66,18 @@ def images(cluster: provider.Cluster) -> provider.Images:
 
 
 @pytest.fixture(scope="session")
-def begun() -> datetime:
-    """When the stories began."""
-    return datetime.now(UTC)
-
-
-@pytest.fixture(scope="session")
-def rightless() -> list[tuple[datetime, datetime]]:
-    """Times from which the operator's rights were taken away until it had them again, as stories add them."""
-    return []
-
-
-@pytest.fixture(scope="session")
-def operator(cluster: provider.Cluster, images: provider.Images, begun: datetime) -> Iterator[None]:
+def operator(cluster: provider.Cluster, images: provider.Images, testrun_uid: str) -> Iterator[None]:
     """The operator, installed as a user does; what the demo has left is still there afterwards."""
+    begun = datetime.now(UTC)
     # A run that was killed leaves its namespaces, and their pods hold GPUs.
     cluster.kubectl("delete", "namespaces", f"--selector={STORY}", "--ignore-not-found", timeout_seconds=180)
     words = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
     installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
     before = set(cluster.kubectl(*words).split()) if installed else set()
     install(cluster, images)
+    history.begin(cluster, testrun_uid, begun)
     yield
+    history.end(cluster)
     # Fewer than before may be there: namespaces of earlier tests may have been on their way out.
     assert set(cluster.kubectl(*words).split()) <= before, "a test has left services behind"
     if not installed:

@@ -155,6 +155,7 @@ def settled(namespace: Namespace, version: int, *, seconds: int = 120) -> list[i
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
@@ -235,6 +236,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     assert len(during) <= 0.1 * sum(found.sum(client, crashed).outcomes.total() for client in RATES)
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.GATEWAY)
 def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]

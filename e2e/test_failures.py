@@ -92,6 +92,7 @@ def webhook(cluster: provider.Cluster, namespace: Namespace) -> Iterator[None]:
     cluster.kubectl("delete", "validatingwebhookconfiguration", namespace.name)
 
 
+@pytest.mark.long
 def test_each_common_cause_is_told_exactly_and_a_corrected_spec_recovers(namespace: Namespace, webhook: None) -> None:
     quota = {"hard": {"requests.nvidia.com/gpu": "2"}}
     limits = {"limits": [{"type": "Container", "max": {"memory": "4Gi"}, "default": {"memory": "1Gi"}}]}

@@ -40,6 +40,7 @@ instance_group [ { kind: KIND_CPU } ]
 """
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.GPUS, Ability.PROCESSES)
 def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_and_go(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]

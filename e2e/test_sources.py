@@ -28,6 +28,7 @@ def added(namespace: Namespace) -> set[float]:
     return set(answer["http"] + answer["grpc"])
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.IMAGES)
 def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Namespace, bucket: Bucket) -> None:
     bucket.put(1, add=1)
@@ -78,6 +79,7 @@ def test_versions_and_bytes_of_a_bucket_are_found_once_and_kept(namespace: Names
     ]
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.IMAGES)
 def test_a_source_that_refuses_or_is_silent_costs_no_pod(namespace: Namespace, bucket: Bucket) -> None:
     bucket.put(1, add=1)

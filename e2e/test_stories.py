@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import history
 from cluster import provider
 from cluster.abilities import Ability
 from cluster.processes import CommandFailed
@@ -239,6 +240,7 @@ def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(
     assert "7" in condition(gone, "Ready")["message"]
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.PROCESSES)
 def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(
     cluster: provider.Cluster, namespace: Namespace
@@ -267,6 +269,7 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(
     assert len(namespace.listed("poddisruptionbudgets")) == count
 
 
+@pytest.mark.long
 def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: Path
 ) -> None:
@@ -316,11 +319,9 @@ def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     assert untouched(5, scaled=3)
 
 
+@pytest.mark.long
 def test_an_uninstalled_operator_leaves_what_serves_to_the_next_one(
-    cluster: provider.Cluster,
-    namespace: Namespace,
-    images: provider.Images,
-    rightless: list[tuple[datetime, datetime]],
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:
     namespace.start_caller(images.operator.by_content)
     namespace.apply(model("one"), model("two", add=2), service("adder", uri="configmap://one", replicas=2))
@@ -336,7 +337,7 @@ def test_an_uninstalled_operator_leaves_what_serves_to_the_next_one(
             helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
             gone = ("--selector=app.kubernetes.io/name=triton-operator", "--for=delete", "--timeout=60s")
             cluster.kubectl("wait", "pods", f"--namespace={SYSTEM}", *gone)
-            rightless.append((begin, datetime.now(UTC)))
+            history.without_rights(cluster, since=begin)
             assert cluster.kubectl(*crd) == uid
             assert {kind: _uids(namespace, kind) for kind in known} == known
             asked = sum(seen.values())

@@ -36,6 +36,7 @@ def warm(namespace: Namespace) -> dict:
     return found
 
 
+@pytest.mark.long
 def test_a_person_goes_back_tries_again_and_restarts(namespace: Namespace, images: provider.Images) -> None:
     namespace.start_caller(images.operator.by_content)
     namespace.apply(model("one", add=1), model("two", add=2), service("adder", uri="configmap://one"))
@@ -90,6 +91,7 @@ def test_a_person_goes_back_tries_again_and_restarts(namespace: Namespace, image
     assert namespace.told("adder", "ActionTaken") == [f"serving.triton-operator.dev/{action}" for action in taken]
 
 
+@pytest.mark.long
 def test_all_requests_move_at_once_and_back_without_a_new_pod(namespace: Namespace, images: provider.Images) -> None:
     blue_green: dict = {"rollout": {"strategy": "BlueGreen", "scaleDownDelaySeconds": 300}}
     namespace.start_caller(images.operator.by_content)
@@ -152,6 +154,7 @@ def operators(cluster: provider.Cluster, replicas: int) -> None:
         cluster.kubectl(*gone, timeout_seconds=90)
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.GATEWAY)
 def test_a_canary_in_the_service_gets_what_its_pods_get(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images

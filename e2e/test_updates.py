@@ -32,6 +32,7 @@ def bad_of(name: str, uri: str, **more: Any) -> Json:
     return service(name, uri=uri, **{"rollout": ROLLOUT} | more)
 
 
+@pytest.mark.long
 @pytest.mark.needs(Ability.GPUS)
 def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
     namespace: Namespace, cluster: provider.Cluster, images: provider.Images
