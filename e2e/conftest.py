@@ -1,19 +1,37 @@
 """A whole cluster with the operator installed by its chart, and namespaces that enforce restricted Pod Security."""
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 import history
 from cluster import evidence, provider, several
-from stories import SYSTEM, Namespace, helm, install
+from stories import SYSTEM, Namespace, Tell, helm, install
 
 STORY = "triton-operator.dev/story"
 
 
+TOLD = "told"
+
+
+class Terminal:
+    """Writes what stories tell, a worker's too, onto the terminal."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")  # a worker has none
+        for text in (text for name, text in report.user_properties if name == TOLD and report.when == "call"):
+            if reporter:
+                reporter.write_line(f"\n{report.nodeid}\n{text}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Terminal(config))
     if is_worker(config):
         several.enter(1 + int(config.workerinput["workerid"].removeprefix("gw")))
 
@@ -34,7 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def order(item: pytest.Item) -> int:
-    """Long ones first, so that all workers are done at the same time; last of all what looks back."""
+    """Long ones first, so that all workers are done at the same time; last of all what looks back.
+
+    A kubelet waits longer and longer before it starts again what was killed: between the stories that kill the operator
+    are others, or some in which it gets new pods.
+    """
     return 2 if item.get_closest_marker("afterwards") else 0 if item.get_closest_marker("long") else 1
 
 
@@ -82,6 +104,12 @@ def operator(cluster: provider.Cluster, images: provider.Images, testrun_uid: st
     assert set(cluster.kubectl(*words).split()) <= before, "a test has left services behind"
     if not installed:
         helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Tell something on the terminal when the story is over, however it ends."""
+    return partial(record_property, TOLD)
 
 
 @pytest.fixture

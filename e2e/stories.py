@@ -19,6 +19,7 @@ from cluster.provider import Cluster
 from demo.__main__ import image_values
 
 Json = dict[str, Any]
+Tell = Callable[[str], None]
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "triton-operator"

@@ -18,7 +18,7 @@ from cluster import gateway, prometheus, provider
 from cluster.abilities import Ability
 from cluster.forward import forwarded
 from diary import Diary
-from stories import Json, Namespace, condition, model, service
+from stories import Json, Namespace, Tell, condition, model, service
 
 HOST = "adder.example.com"
 RATES = {"grpc": 40, "http": 40}
@@ -158,7 +158,7 @@ def settled(namespace: Namespace, version: int, *, seconds: int = 120) -> list[i
 @pytest.mark.long
 @pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", code=ERRING), model("four", code=CRASHING))
     namespace.apply(model("five", code=SLOW_AT_TIMES))
@@ -215,8 +215,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
         diary.answered(RATES, count=20)
 
     found = diary.stop()
-    with capsys.disabled():
-        print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
+    tell("\n".join([table(HEAD, found.rows(diary.phases)), *map(told, found.failures)]))
     erred = [failure for failure in found.failures if "no luck today" in failure.words]
     assert erred, "version 3 has failed no request"
     tried = Phase("", diary.phases[1].begin, diary.phases[1].end + 3)
@@ -239,7 +238,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
 @pytest.mark.long
 @pytest.mark.needs(Ability.GATEWAY)
 def test_a_person_leads_the_canary_and_silence_promotes_nothing(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", add=3))
     apart = partial(canary, grpc="GRPCRoute")  # Envoy Gateway takes both routes on one host name
@@ -278,8 +277,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         namespace.act("adder", "abort", f"{second}/1")
         namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
         assert asked(cluster, TESTERS) == {(200, first)}
-    with capsys.disabled():
-        print(f"\nthe stream that was open at the rollback: {came}")
+    tell(f"the stream that was open at the rollback: {came}")
     assert came["versions"].keys() == {"2"}
     assert came["error"] or came["end"]
     assert 0 < came["seconds"] < STREAM_SECONDS

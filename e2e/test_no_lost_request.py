@@ -9,7 +9,7 @@ from benchmarks.report import table
 from cluster import provider
 from cluster.abilities import Ability
 from diary import Diary
-from stories import Json, Namespace, condition, model, service
+from stories import Json, Namespace, Tell, condition, model, service
 
 # Requests per second by kind of client; five connections each.
 RATES = {"grpc": 20, "grpc-balancing": 20, "http-reopening": 20, "http-aging": 20, "http": 20}
@@ -40,10 +40,9 @@ instance_group [ { kind: KIND_CPU } ]
 """
 
 
-@pytest.mark.long
 @pytest.mark.needs(Ability.GPUS, Ability.PROCESSES)
 def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_and_go(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
 ) -> None:
     cluster.gpu_pool()
     namespace.apply(*(model(f"v{version}", code=MODEL, more=MORE) for version in (1, 2, 3)), of_version(1))
@@ -82,8 +81,7 @@ def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_
         namespace.until(lambda: not leaving(namespace))
 
     found = diary.stop()
-    with capsys.disabled():
-        print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
+    tell("\n".join([table(HEAD, found.rows(diary.phases)), *map(told, found.failures)]))
     totals = {client: found.sum(client) for client in RATES}
     assert [gap for phase in diary.phases for gap in found.gaps(phase)] == []
     for client, total in totals.items():

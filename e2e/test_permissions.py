@@ -9,7 +9,7 @@ import history
 from cluster import gateway, provider, several
 from cluster.abilities import Ability
 from cluster.permissions import compare, granted
-from stories import CHART, SYSTEM, Namespace, condition, helm, model, service
+from stories import CHART, SYSTEM, Namespace, Tell, condition, helm, model, service
 from triton_operator.api import names
 
 IDLE = {"uri": "configmap://model", "replicas": 0}  # every child, and no pod
@@ -112,7 +112,7 @@ def test_a_lease_that_somebody_deleted_is_made_anew(cluster: provider.Cluster, n
 
 
 @pytest.mark.afterwards
-def test_the_operator_may_do_exactly_what_it_has_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_operator_may_do_exactly_what_it_has_done(tell: Tell) -> None:
     clusters = several.of_tests()
     first = history.read(clusters[0])
     assert first, "no story has been told yet: run the others before"
@@ -131,8 +131,7 @@ def test_the_operator_may_do_exactly_what_it_has_done(capsys: pytest.CaptureFixt
     found = compare(
         granted(objects, account="triton-operator"), [request for request in made if request.user == account]
     )
-    with capsys.disabled():
-        print(f"\nwhat the operator did, of what it may do:\n{found}")
+    tell(f"what the operator did, of what it may do:\n{found}")
     assert found.is_minimal, f"\n{found}"
 
 
