@@ -287,7 +287,7 @@ class KindCluster:
             triton=images.build_triton_image(self.engine, base),
         )
         control, envoy = gateway.build_images(self.cache, self.engine, base)
-        monitor = prometheus.build_image(self.cache, self.engine, base)
+        monitor = prometheus.build_image(self.cache, self.engine)
         wanted = [(image.by_content, image.stable) for image in (built.operator, built.triton)]
         self._load_missing([*wanted, *((name,) for name in (control, envoy, monitor, *extra))])
         with self._once("gateway", control, envoy, inspect.getsource(gateway)) as is_due:

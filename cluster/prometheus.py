@@ -1,4 +1,6 @@
-"""Prometheus in the cluster: it scrapes the proxies of Envoy Gateway. And the kind PodMonitor, which nobody heeds here.
+"""Prometheus in the cluster: it scrapes the proxies of Envoy Gateway, and pods that ask for it by their annotations.
+
+And the kind PodMonitor, which nobody heeds here.
 
 Not for: what is asked of it; that is the operator's.
 """
@@ -7,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cluster import debian, tools
+from cluster import tools
 from cluster.cache import Cache, key
 from cluster.engine import Engine
-from cluster.gateway import HERE, SYSTEM, Kubectl
+from cluster.gateway import HERE, Kubectl
 from cluster.processes import run
 from cluster.progress import step
 
@@ -21,40 +23,63 @@ NAME = "prometheus"
 URL = f"http://{NAME}.{NAMESPACE}.svc:9090"
 REPOSITORY = "localhost/prometheus"
 SCRAPE_SECONDS = 5
-PACKAGE = "prometheus"
 _OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 
-_PROXIES = "envoy-metrics"
 _PROXY_PORT = 19001
+
+
+def _pods(job: str, *rules: Json, path: str = "/metrics") -> Json:
+    """A job that scrapes pods, whose series have the labels that a PodMonitor gives them."""
+    names = ({"source_labels": [f"__meta_kubernetes_{of}"], "target_label": to} for of, to in _NAMED.items())
+    return {
+        "job_name": job,
+        "metrics_path": path,
+        "kubernetes_sd_configs": [{"role": "pod"}],
+        "relabel_configs": [*rules, *names],
+    }
+
+
+_NAMED = {"namespace": "namespace", "pod_name": "pod"}
+_MANAGED = "__meta_kubernetes_pod_label_app_kubernetes_io_managed_by"
+_COMPONENT = "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+_ADDRESS = {"target_label": "__address__"}
 _CONFIG: Json = {
     "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": "4s"},
     "scrape_configs": [
-        {
-            "job_name": "envoy",
-            "metrics_path": "/stats/prometheus",
-            # Debian's Prometheus does not discover pods: a headless Service lists them.
-            "dns_sd_configs": [
-                {
-                    "names": [f"{_PROXIES}.{SYSTEM}.svc.cluster.local"],
-                    "type": "A",
-                    "port": _PROXY_PORT,
-                    "refresh_interval": f"{SCRAPE_SECONDS}s",
-                }
-            ],
-        }
+        _pods(
+            "envoy",
+            {"source_labels": [_MANAGED, _COMPONENT], "regex": "envoy-gateway;proxy", "action": "keep"},
+            {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "metrics", "action": "keep"},
+            {"source_labels": ["__meta_kubernetes_pod_ip"], "replacement": f"$1:{_PROXY_PORT}"} | _ADDRESS,
+            path="/stats/prometheus",
+        ),
+        # By the annotations, as a Prometheus without its operator does.
+        _pods(
+            "pods",
+            {
+                "source_labels": ["__meta_kubernetes_pod_annotation_prometheus_io_scrape"],
+                "regex": "true",
+                "action": "keep",
+            },
+            {"source_labels": ["__meta_kubernetes_pod_container_init"], "regex": "false", "action": "keep"},
+            {
+                "source_labels": ["__meta_kubernetes_pod_annotation_prometheus_io_port"],
+                "target_label": "__meta_kubernetes_pod_container_port_number",
+                "action": "keepequal",
+            },
+        ),
     ],
 }
 
 
-def build_image(cache: Cache, engine: Engine, base: str | None) -> str:
+def build_image(cache: Cache, engine: Engine) -> str:
     """Build the image when the engine has none, and return its name; the cache's lock must be held."""
-    program = debian.program_of(cache, PACKAGE, "usr/bin/prometheus")
+    program = tools.build(cache, [tools.PROMETHEUS])[tools.PROMETHEUS.name]
     recipe = HERE / "prometheus" / "Containerfile"
-    name = f"{REPOSITORY}:{key(HERE, [recipe], program.parent.name, base or '')}"
+    name = f"{REPOSITORY}:{key(HERE, [recipe], program.parent.name)}"
     if not engine.has_image(name):
-        arguments = {"BASE": base} if base else {}
         with step("building the Prometheus image", about_seconds=10):
-            engine.build(program.parent, containerfile=recipe, tags=[name], arguments=arguments, secrets={})
+            engine.build(program.parent, containerfile=recipe, tags=[name], arguments={}, secrets={})
         engine.remove_superseded(REPOSITORY, keep=name)
     return name
 
@@ -92,7 +117,7 @@ def _objects(image: str) -> list[Json]:
         "volumeMounts": [{"name": "config", "mountPath": "/etc/prometheus"}, {"name": "data", "mountPath": "/data"}],
     }
     pod = {
-        "automountServiceAccountToken": False,
+        "serviceAccountName": NAME,
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": NAME}}, {"name": "data", "emptyDir": {}}],
     }
@@ -102,19 +127,20 @@ def _objects(image: str) -> list[Json]:
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    proxies = {
-        "clusterIP": "None",
-        "publishNotReadyAddresses": True,
-        "selector": {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/managed-by": "envoy-gateway"},
-        "ports": [{"name": "metrics", "port": _PROXY_PORT, "targetPort": _PROXY_PORT}],
-    }
+    may = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME}
+    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
+    rbac = "rbac.authorization.k8s.io/v1"
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": NAME}, "rules": may},
         {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": _PROXIES, "namespace": SYSTEM},
-            "spec": proxies,
+            "apiVersion": rbac,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": NAME},
+            "roleRef": role,
+            "subjects": [subject],
         },
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": {"prometheus.yml": json.dumps(_CONFIG)}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": deployment},

@@ -55,6 +55,8 @@ SOURCE_TOOLS = (
 )
 # The data plane that canaries are rolled out through.
 ENVOY_GATEWAY = Tool("envoy-gateway", "envoy-gateway", "github.com/envoyproxy/gateway/cmd/envoy-gateway", 350)
+# It reads what pods and proxies count; found as users' Prometheuses find them.
+PROMETHEUS = Tool("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", 300)
 RCLONE = Tool("rclone", "rclone", ".", 180)
 
 
@@ -69,12 +71,14 @@ def kubernetes_version() -> str:
 def build_flags(module: str) -> tuple[str, ...]:
     """The flags of `go build` for the tools of a module."""
     variables = ""
+    # Of the ways to discover targets just this one: the others bring the clients of all clouds.
+    tags = ("-tags", "remove_all_sd,enable_kubernetes_sd") if module == "prometheus" else ()
     if module == "kubernetes":
         version = kubernetes_version()
         major, minor, *_ = version.removeprefix("v").split(".")
         named = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
         variables = "".join(f" -X k8s.io/component-base/version.{name}={value}" for name, value in named.items())
-    return ("-p", "2", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w{variables}")
+    return (*tags, "-p", "2", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w{variables}")
 
 
 def folder_of(cache: Cache, module: str) -> Path:

@@ -22,7 +22,6 @@ import pytest
 
 from cluster import debian
 from cluster.cache import cache_from_environment
-from cluster.prometheus import PACKAGE
 from triton_operator.api import names
 from triton_operator.api.settings import Prometheus as PrometheusSettings
 from triton_operator.api.settings import Settings
@@ -205,7 +204,7 @@ class Scraper:
         self.servers, self.work, self.port = Servers(work, work), work, free_port()
         cache = cache_from_environment(os.environ)
         with cache.locked():
-            self.program = debian.program_of(cache, PACKAGE, "usr/bin/prometheus")
+            self.program = debian.program_of(cache, "prometheus", "usr/bin/prometheus")
         targets = ", ".join(TARGET % (ip, pod) for pod, ip in PODS.items())
         (work / "prometheus.yml").write_text(SCRAPING + JOB % ("one", targets) + JOB % ("another", targets))
 
@@ -307,7 +306,7 @@ async def proxy(tmp_path: Path) -> AsyncIterator[tuple[str, Path]]:
     servers = Servers(page.parent, tmp_path)
     cache = cache_from_environment(os.environ)
     with cache.locked():
-        program = debian.program_of(cache, PACKAGE, "usr/bin/prometheus")
+        program = debian.program_of(cache, "prometheus", "usr/bin/prometheus")
     target = servers.python().removeprefix("http://")
     (tmp_path / "prometheus.yml").write_text(
         "{global: {scrape_interval: 500ms, scrape_timeout: 400ms}, scrape_configs: [{job_name: envoy,"

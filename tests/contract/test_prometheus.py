@@ -14,7 +14,6 @@ import pytest
 
 from cluster import debian
 from cluster.cache import cache_from_environment
-from cluster.prometheus import PACKAGE
 from triton_operator.api.names import GRPC_ROUTE, HTTP_ROUTE, Kind
 from triton_operator.api.settings import Prometheus as Settings
 from triton_operator.edges import envoy
@@ -39,7 +38,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     servers = Servers(work / "served", work)
     cache = cache_from_environment(os.environ)
     with cache.locked():
-        program = debian.program_of(cache, PACKAGE, "usr/bin/prometheus")
+        program = debian.program_of(cache, "prometheus", "usr/bin/prometheus")
     proxy = servers.python().removeprefix("http://")
     (work / "prometheus.yml").write_text(
         "{global: {scrape_interval: 500ms, scrape_timeout: 400ms}, scrape_configs: [{job_name: envoy,"
