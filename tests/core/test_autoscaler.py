@@ -287,7 +287,9 @@ def test_of_several_the_one_that_needs_most_counts_and_one_that_is_missing_keeps
     sight = Sight(wanted, 1, 20, "adder-1", measured, ready=2, starting=0, values={0: 3.0, 1: 9.0})
     assert advance(begin(2), sight, START).decision.replicas == 9
     missing = replace(sight, values={}, load=load_of(1.0, replicas=2, at=START))
-    decision = advance(begin(2), missing, START).decision
+    first = advance(begin(2), missing, START)
+    assert (first.decision.replicas, first.decision.reason) == (2, "Starting")
+    decision = advance(first, missing, START + 15).decision
     assert (decision.replicas, decision.reason) == (2, "MetricsUnavailable")
     assert "queue (spec.autoscaling.metrics[1])" in decision.message
     assert advance(begin(2), replace(sight, values={}), START).decision.replicas == 6

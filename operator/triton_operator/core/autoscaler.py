@@ -28,6 +28,10 @@ LONGEST_HOLD_SECONDS = 900.0
 LONGER, SHORTER = 1.5, 0.8
 REGRET_SECONDS = 300.0
 REGRET_SHARE, REGRET_REPLICAS = 0.25, 2
+TOLD_SECONDS = 15.0
+"""After this time a doubt is told."""
+TOLD_AGAIN_SECONDS = 60.0
+"""For this time after more than the most were needed it is told that they are limited."""
 SHOWN_SECONDS = 30.0
 """After this time a hold is told: needs that go up and down are not worth a word."""
 DOWN_SECONDS = 30.0
@@ -130,6 +134,8 @@ class Memory:
         waiting: since when replicas start without any getting ready, in seconds since the epoch; 0 while none does.
         ready: how many were ready at the last look.
         measured_at: the time of the newest sample that was taken into account.
+        doubted: since when not all was known, in seconds since the epoch; 0 while it is.
+        beyond: when more than the most were needed last, in seconds since the epoch; 0 before.
     """
 
     decision: Decision
@@ -144,6 +150,8 @@ class Memory:
     waiting: float = 0.0
     ready: int = 0
     measured_at: float = 0.0
+    doubted: float = 0.0
+    beyond: float = 0.0
 
 
 def begin(replicas: int) -> Memory:
@@ -184,6 +192,11 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
     doubt = (sight.trouble if demand.is_by_load(sight.wish) else "") or unknown
     if doubt:
         needed = max(needed, current)
+    learned = replace(
+        learned,
+        doubted=(learned.doubted or now) if doubt else 0.0,
+        beyond=now if needed > sight.most else learned.beyond,
+    )
     bounded = min(max(needed, sight.least), sight.most)
     behavior = sight.wish.behavior
     history = recommended(learned.history, bounded, behavior, now)
@@ -313,15 +326,16 @@ def _explained(
     now: float,
 ) -> Decision:
     """Say why."""
-    because = f"{top.words} need {top.replicas}" if top else "nothing is known of what is needed"
+    because = f"{top.words} need {top.replicas}" if top else ""
+    told = bool(doubt) and bool(sight.ready) and now - memory.doubted >= TOLD_SECONDS
     if not demand.is_by_load(sight.wish) and not sight.wish.metrics:
         because = f"nothing but schedules is to go by: minReplicas is {sight.least}"
     if sight.bounded_by and replicas in (sight.least, sight.most):
-        because += f"; {sight.bounded_by}"
+        because = "; ".join(filter(None, (because, sight.bounded_by)))
     hold_until, hold_reason = 0.0, ""
     if replicas > max(needed, sight.least) or (doubt and replicas > sight.least):
         if doubt:
-            hold_reason = "in doubt no replica is given up"
+            hold_reason = "in doubt no replica is given up" if told else memory.decision.hold_reason
         elif sight.judged:
             hold_reason = "a canary is being judged"
         elif slowed:
@@ -332,11 +346,15 @@ def _explained(
             if now - at >= SHOWN_SECONDS:
                 hold_until, hold_reason = at + hold, f"more were needed within the last {hold:.0f} s"
     limited = ""
-    if needed > replicas or (stuck and sight.starting):
-        limited = "max" if replicas >= sight.most else sight.stuck_by if stuck else ""
-    if doubt and not limited:
+    if replicas >= sight.most and now - memory.beyond < TOLD_AGAIN_SECONDS:
+        limited = "max"
+    elif stuck and (sight.starting or needed > replicas):
+        limited = sight.stuck_by
+    elif told:
         limited = "metrics"
     reason, message = _condition(sight, top, doubt, stuck)
+    if doubt and sight.ready and not told:
+        reason, message = memory.decision.reason, memory.decision.message
     return Decision(
         replicas=replicas,
         because=because,
@@ -361,6 +379,8 @@ def _basis(wish: Autoscaling) -> str:
 def _condition(sight: Sight, top: Demand | None, doubt: str, stuck: str) -> tuple[str, str]:
     if sight.misfit:
         return "InvalidSchedule", sight.misfit
+    if not sight.ready:
+        return "Starting", "no replica is ready yet"
     if doubt:
         return "MetricsUnavailable", doubt
     if stuck:
