@@ -18,6 +18,7 @@ ON_EACH_CLUSTER = $(IN_CLUSTER) $(BIN)/pytest -q -n "$$TRITON_OPERATOR_CLUSTERS"
 MINUTES ?= 60
 PASSES ?= 5
 SERVICES ?= 1000
+SCALED ?= 200
 IDLE_SECONDS ?= 600
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 # Triton's Python backend needs libpython, which Debian packs apart from its Python.
@@ -105,6 +106,10 @@ soak: cluster  ## Repeat what one pass cannot show: histories for MINUTES (60), 
 .PHONY: bench
 bench: $(READY)  ## Measure the operator with SERVICES (1000); prints what to commit to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.reconcile --services $(SERVICES) --idle-seconds $(IDLE_SECONDS)
+
+.PHONY: bench-scaling
+bench-scaling: $(READY)  ## Measure what autoscaling of SCALED (200) services costs; for docs/benchmarks.md, too
+	@$(BIN)/python -m benchmarks.scaling --services $(SCALED)
 
 .PHONY: bench-fetch
 bench-fetch: $(READY)  ## Measure how fast models are fetched from an S3 server; for docs/benchmarks.md, too
