@@ -119,6 +119,10 @@ bench-fetch: $(READY)  ## Measure how fast models are fetched from an S3 server;
 bench-judge: $(READY)  ## Measure how often the judge of canaries errs; for docs/benchmarks.md, too
 	@$(BIN)/python -m benchmarks.judge
 
+.PHONY: bench-autoscaling
+bench-autoscaling: $(READY)  ## Measure autoscaling on simulated servers; for docs/benchmarks.md, too
+	@$(BIN)/python -m benchmarks.autoscaling --plot docs/autoscaling-benchmark.svg
+
 .PHONY: crds
 crds: $(READY)  ## Generate the CRD and what the chart has of it
 	@$(BIN)/python -m triton_operator.api.crd $(CRD)
