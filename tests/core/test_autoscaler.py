@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from triton_operator.api.autoscaling import Autoscaling
 from triton_operator.core.autoscaler import LEAD_SECONDS, SHORTEST_HOLD_SECONDS, Memory, Sight, advance, begin
+from triton_operator.core.demand import batch_seen
 from triton_operator.core.load import Load
 
 START = 1_800_000_000.0
@@ -22,7 +23,7 @@ def load_of(rate: float, *, replicas: int, at: float, alpha: float = ALPHA, beta
     most = BATCH / (alpha + beta * BATCH)
     each = min(rate / replicas, most)
     batch = min(float(BATCH), max(1.0, each * alpha / (1 - each * beta))) if each * beta < 1 else float(BATCH)
-    seconds = alpha + beta * batch
+    seconds = alpha + beta * batch_seen(batch, BATCH)
     done = each * replicas
     given = {
         "pending": 0.0,

@@ -3,8 +3,8 @@
 Not for: what follows from it; that is `core.signals`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 _MOST = 1e15
@@ -48,24 +48,46 @@ class Counts:
         """
         if self._total < before._total / 2:
             return self
-        increases = {name: getattr(self, name) - getattr(before, name) for name in _COUNTED}
-        if min(increases.values()) < 0:
+        increases = [now - then for now, then in zip(self._numbers, before._numbers, strict=True)]
+        if min(increases) < 0:
             return type(self)()
         known = self.buckets.keys() == before.buckets.keys()
         buckets = {edge: max(0.0, n - before.buckets[edge]) for edge, n in self.buckets.items()} if known else {}
-        return type(self)(**increases, buckets=buckets)
+        return self._of(increases, buckets)
 
     def plus(self, other: Self) -> Self:
         """Add up."""
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
-        edges = self.buckets.keys() | other.buckets.keys()
+        sums = [one + another for one, another in zip(self._numbers, other._numbers, strict=True)]
+        edges = self.buckets.keys() | other.buckets.keys() if self.buckets or other.buckets else ()
         buckets = {edge: self.buckets.get(edge, 0.0) + other.buckets.get(edge, 0.0) for edge in edges}
-        return type(self)(**sums, buckets=buckets)
+        return self._of(sums, buckets)
 
     def per(self, seconds: float) -> Self:
         """Give how much that is a second."""
         buckets = {edge: count / seconds for edge, count in self.buckets.items()}
-        return type(self)(**{name: getattr(self, name) / seconds for name in _COUNTED}, buckets=buckets)
+        return self._of([number / seconds for number in self._numbers], buckets)
+
+    @classmethod
+    def _of(cls, numbers: Sequence[float], buckets: Mapping[float, float]) -> Self:
+        succeeded, failed, cached, executions, inferences, request, from_cache, queue, compute = numbers
+        return cls(
+            succeeded, failed, cached, executions, inferences, request, from_cache, queue, compute, buckets=buckets
+        )
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        """All but the buckets, in their order; written out, as this is asked for every sample of every pod."""
+        return (
+            self.succeeded,
+            self.failed,
+            self.cached,
+            self.executions,
+            self.inferences,
+            self.request_seconds,
+            self.cached_seconds,
+            self.queue_seconds,
+            self.compute_seconds,
+        )
 
     @property
     def executed(self) -> float:
@@ -79,11 +101,8 @@ class Counts:
     @property
     def is_sound(self) -> bool:
         """Whether these are numbers that can have been counted."""
-        numbers = (*(getattr(self, name) for name in _COUNTED), *self.buckets.values())
+        numbers = (*self._numbers, *self.buckets.values())
         return all(0 <= number <= _MOST for number in numbers)
-
-
-_COUNTED = tuple(of.name for of in fields(Counts) if of.name != "buckets")
 
 
 @dataclass(frozen=True, slots=True)

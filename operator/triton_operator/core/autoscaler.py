@@ -256,10 +256,13 @@ def _learned(memory: Memory, sight: Sight, now: float) -> Memory:
         return memory
     curve = memory.curve
     if load.batch_seconds and load.executions:
-        curve = curve.add(load.batch, load.batch_seconds, load.executions * load.seconds, load.at)
+        size = demand.batch_seen(load.batch, sight.most_batch)
+        curve = curve.add(size, load.batch_seconds, load.executions * load.seconds, load.at)
     busy = demand.business(load, curve, sight.most_batch, sight.instances, sight.ready)
-    if load.tail_seconds and load.batch_seconds and busy < demand.CALM_ENOUGH and load.completions * load.seconds >= 50:
-        curve = curve.heard(load.tail_seconds, load.batch_seconds)
+    percentile = sight.wish.objective.percentile if sight.wish.objective else None
+    calm = busy < demand.CALM_ENOUGH and load.completions * load.seconds >= demand.ENOUGH_REQUESTS
+    if percentile and load.tail_seconds and load.batch_seconds and calm:
+        curve = curve.heard(load.tail_seconds, load.batch_seconds, percentile)
     return replace(
         memory,
         curve=curve,

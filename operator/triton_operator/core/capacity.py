@@ -23,7 +23,8 @@ LEAST_BUSY = 0.35
 CALM = 0.7
 TAILS = {50: 1.5, 90: 2.0, 95: 2.3, 99: 2.7}
 """Multiples k of a batch's time, by percentile, of batch servers with noise of 10 % and two choices per request."""
-LEAST_TAIL, MOST_TAIL = 1.2, 6.0
+LEAST_TAIL, MOST_TAIL = 0.7, 1.3
+"""Bounds of k, as shares of the typical one: a histogram's buckets are often wider than what is to be measured."""
 TAIL_GAIN = 0.1
 UNSEEN_TAIL = 1.2
 """By how much k is raised for a revision that was never measured."""
@@ -57,7 +58,7 @@ class Curve:
         """Add what a window has shown.
 
         Args:
-            batch: requests in a batch, on average, at least 1.
+            batch: requests in a batch, as its requests see it, on average, at least 1.
             seconds: what a batch took.
             executions: batches in the window.
             now: seconds since the epoch.
@@ -77,16 +78,17 @@ class Curve:
             at=now,
         )
 
-    def heard(self, tail_seconds: float, batch_seconds: float) -> "Curve":
+    def heard(self, tail_seconds: float, batch_seconds: float, percentile: int) -> "Curve":
         """Measure k: what requests took at the percentile of the objective, as a multiple of a batch's time."""
-        found = min(MOST_TAIL, max(LEAST_TAIL, tail_seconds / batch_seconds))
+        typical = TAILS[percentile]
+        found = min(MOST_TAIL * typical, max(LEAST_TAIL * typical, tail_seconds / batch_seconds))
         return replace(self, tail=found if not self.tail else self.tail + TAIL_GAIN * (found - self.tail))
 
     def seed(self) -> "Curve":
         """Give what a new revision begins with: the same curve, of which little is certain, and longer tails."""
         share = min(1.0, PRIOR_EXECUTIONS / self.weight) if self.weight else 0.0
         sums = {name: getattr(self, name) * share for name in ("weight", "b", "s", "bb", "bs", "ss")}
-        return replace(self, **sums, tail=min(MOST_TAIL, self.tail * UNSEEN_TAIL))
+        return replace(self, **sums, tail=self.tail * UNSEEN_TAIL)
 
     def line(self) -> tuple[float, float] | None:
         """Fit α and β, in seconds, neither of them negative; None before anything was measured."""

@@ -13,11 +13,13 @@ from triton_operator.core.capacity import MOST_MISFIT, TAILS, Capacity, Curve, c
 from triton_operator.core.forecast import Forecast
 from triton_operator.core.load import Load
 
-HEADROOM = 1.0
+HEADROOM = 2.0
 """So many times the scatter of the arrivals is planned for beside their level."""
 LEAST_BACKLOG_SECONDS = 30.0
 CALM_ENOUGH = 0.9
 """Share of what replicas carry at all below which the tail is that of batches, not of a queue that grows."""
+ENOUGH_REQUESTS = 50
+"""Of fewer a percentile says nothing."""
 FELT_GAIN = 0.2
 LEAST_STEP, MOST_STEP = 0.5, 1.25
 MEAN_TAIL = 1.6
@@ -198,6 +200,28 @@ def felt(before: float, load: Load, objective: Objective | None) -> float:
     if step > 1 and found < before:  # a light load says nothing about a heavy one
         return before
     return before + FELT_GAIN * (found - before)
+
+
+def batch_seen(mean: float, most: int) -> float:
+    """Say of how many requests the batch is, on average, that a request is part of.
+
+    The time of a batch is measured by requests, so that large batches count more often than small ones. Where requests
+    that come while one batch runs are the next one, sizes are one and a Poisson number: E[b²]/E[b] = b + (b - 1) / b.
+
+    Args:
+        mean: requests in a batch, on average over batches.
+        most: the most that there may be; 0 or 1 for no batching.
+    """
+    if mean <= 1:
+        return mean
+    return (
+        min(
+            mean + (mean - 1) / mean,
+            float(max(most, 1)),
+        )
+        if most > 1
+        else mean
+    )
 
 
 def business(load: Load, curve: Curve, most_batch: int, instances: int, ready: int) -> float:

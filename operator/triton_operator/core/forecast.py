@@ -16,7 +16,7 @@ SCATTER_GAIN = 0.1
 POST_SECONDS = 15.0
 POSTS = 7
 DAMPING = 0.98
-MOST_GROWTH = 2.0
+MOST_GROWTH = 1.25
 """The trend never plans for more than this multiple of the level."""
 
 
@@ -27,7 +27,7 @@ class Forecast:
     Attributes:
         level: where it is, per second.
         posts: where it was, each at least 15 s after the last, with the times, in seconds since the epoch.
-        variance: mean square of how far it was from its level, a step ahead.
+        variance: mean square of how far it was above its level, a step ahead.
         at: when it was seen last, in seconds since the epoch; 0 before.
     """
 
@@ -45,7 +45,8 @@ class Forecast:
         steps = min((now - self.at) / STEP_SECONDS, 24.0)
         missed = rate - self.level
         level = self.level + (1 - (1 - LEVEL_GAIN) ** steps) * missed
-        variance = self.variance + (1 - (1 - SCATTER_GAIN) ** steps) * (missed * missed - self.variance)
+        above = max(0.0, missed)  # that fewer came than was expected asks for no headroom
+        variance = self.variance + (1 - (1 - SCATTER_GAIN) ** steps) * (above * above - self.variance)
         posts = self.posts
         if now - posts[-1][0] >= POST_SECONDS:
             posts = (*posts, (now, level))[-POSTS:]
@@ -54,7 +55,7 @@ class Forecast:
     @property
     def trend(self) -> float:
         """By how much the level grows per second; 0 before enough of it was seen."""
-        if len(self.posts) < POSTS:
+        if len(self.posts) < POSTS or self.posts[-1][1] <= self.posts[-2][1]:
             return 0.0
         slopes = [(other - one) / (then - at) for (at, one), (then, other) in pairwise(self.posts)]
         found: float = median(slopes)
@@ -72,5 +73,5 @@ class Forecast:
 
     @property
     def scatter(self) -> float:
-        """How far the rate strays from its level, per second."""
+        """How far the rate goes above its level, per second."""
         return math.sqrt(self.variance)
