@@ -46,6 +46,7 @@ PATIENCE_SECONDS = 600
 TICK_BAR = Bar(5.0, "s")
 COUNTERS = {
     "request_success": 1.0,
+    "request_failure": 0.0,
     "exec_count": 1.0,
     "count": 1.0,
     "request_duration_us": 1.2e6 * SECONDS_EACH,
