@@ -321,10 +321,27 @@ async def test_when_nobody_tells_anything_the_load_is_unknown_and_why_is_told(
         await made.look()
     found, trouble = made.load(key, "s-1")
     assert found is None
-    assert trouble == "0 of 1 ready pods report; the others last did at 2027-01-15T07:59:59Z; Prometheus says: busy"
+    assert trouble.startswith(
+        "0 of 1 ready pods report; the others last did at 2027-01-15T07:59:59Z; pods do not answer"
+    )
+    assert trouble.endswith("Prometheus says: busy")
     prometheus.status = 200
     await made.look()
     assert made.load(key, "s-1")[0]
+
+
+async def test_a_triton_that_counts_nothing_is_told_from_one_that_nobody_can_reach(
+    store: Store, cluster: Cluster, clock: Clock, pods: dict[str, float], gauges: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = serve(store, "s")
+    cluster.ready("s", "a")
+    made = gauges()
+    await made.look()
+    assert "pods do not answer on port 8002: let the operator's pod reach it" in made.load(key, "s-1")[1]
+    pods[f"{NET}.1"] = 1
+    monkeypatch.delitem(METRICS, "nv_inference_queue_duration_us")
+    await made.look()
+    assert "remove counter_latencies=false" in made.load(key, "s-1")[1]
 
 
 async def test_a_prometheus_that_scrapes_too_seldom_is_helped_out(

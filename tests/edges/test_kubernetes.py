@@ -7,7 +7,7 @@ from triton_operator.api import names
 from triton_operator.api.names import Kind
 from triton_operator.edges.errors import AlreadyExists, Conflict, Invalid, NotFound
 from triton_operator.edges.kubernetes import Kube
-from triton_operator.edges.lists import Form
+from triton_operator.edges.lists import CHUNK, Form
 
 pytestmark = pytest.mark.cluster
 
@@ -185,9 +185,10 @@ async def test_what_the_api_server_remembers_is_listed_in_one_answer(kube: Kube,
         await kube.create(body, kind=names.CONFIG_MAP)
     await kube.create(config_map(namespace, "bare"), kind=names.CONFIG_MAP)
     async with asyncio.timeout(30):
-        while (
-            len(found := await kube.list_cached(names.CONFIG_MAP, namespace=namespace, label_selector="a/b")) <= CHUNK
-        ):
+        while True:
+            found = await kube.list_cached(names.CONFIG_MAP, namespace=namespace, label_selector="a/b")
+            if len(found) > CHUNK:
+                break
             await asyncio.sleep(0.1)
     assert {item["metadata"]["name"] for item in found} == {f"m-{n}" for n in range(CHUNK + 1)}
 

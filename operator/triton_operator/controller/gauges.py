@@ -67,6 +67,13 @@ _LEAST_SECONDS = 20.0
 _DIRECT: Source = frozenset({("", names.OPERATOR)})
 _MOST_SOURCES = 4
 _PERCENTILE = 95
+_UNREACHABLE = (
+    f"pods do not answer on port {names.PORT_METRICS}: let the operator's pod reach it (NetworkPolicy, mTLS of a mesh),"
+    " or have Prometheus scrape them"
+)
+_UNCOUNTED = (
+    "Triton tells no counters of the model: remove counter_latencies=false from --metrics-config in spec.runtime.args"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +98,7 @@ class _Watched:
         since: when it was first seen, in seconds since the epoch; 0 where it may have been there for long.
         sources: histories by who has told them.
         tried: when it was last asked directly, in seconds since the epoch.
+        refusal: why it told nothing then, or "".
     """
 
     place: Place
@@ -98,6 +106,7 @@ class _Watched:
     since: float
     sources: dict[Source, History] = field(default_factory=dict)
     tried: float = 0.0
+    refusal: str = ""
 
     def take(self, source: Source, scrapes: Iterable[Mapping[Model, Sample]], now: float) -> None:
         """Add what a source has told."""
@@ -159,6 +168,7 @@ class Gauges:
         self._answered = 0.0
         self._unlisted = ""
         self._unasked = ""
+        self._missing = ""
 
     def close(self) -> None:
         """Ask nothing any more."""
@@ -177,17 +187,22 @@ class Gauges:
             The load, or None where too little is known; and what is amiss, "" where nothing is.
         """
         now = self._clock()
+        watched = self._revisions.get((key, revision), [])
         backends = self._backends.get((key, revision), [])
         percentile = _percentile(self._services.get(key, {}))
         load, trouble = load_of(
-            [watched.pod for watched in self._revisions.get((key, revision), ())],
+            [of.pod for of in watched],
             now=now,
             percentile=percentile,
             arrivals=self._arrivals(backends, now),
             tail_seconds=self._tail(backends, percentile),
         )
-        unasked = self._unasked if trouble or backends else ""
-        return load, "; ".join(filter(None, (trouble, self._unlisted, unasked)))
+        told = [trouble, self._unlisted]
+        if trouble:
+            told += sorted({of.refusal for of in watched if is_silent(of.pod, now=now)})
+        if trouble or backends:
+            told += [self._unasked, self._missing]
+        return load, "; ".join(filter(None, told))
 
     def in_flight(self, key: Key) -> dict[str, float]:
         """Tell at how many requests the ready pods of a service are, by their uids, as far as they tell."""
@@ -369,9 +384,9 @@ class Gauges:
         # In a thread: of many pods it takes a while, in which others have their turn.
         for pod, by, found in await asyncio.to_thread(lambda: list(loads.read_counters(series, named, known))):
             named[pod].take(by, found, self._clock())
-        if missing:  # samples that are there are right, whatever others are missing
-            raise Unmeasured(f"Prometheus has answered in part: {missing}")
         self._answered = asked
+        # Samples that are there are right, whatever others are missing.
+        self._missing = f"Prometheus has answered in part: {missing}" if missing else ""
         return len(series)
 
     async def _ask_sent(self, source: Prometheus, rules: set[str]) -> int:
@@ -409,7 +424,9 @@ class Gauges:
             async with slots:
                 watched.tried = self._clock()
                 found = await counters(watched.place.address)
-            self._observer.scraped(told=bool(found and watched.model in found))
+            told = bool(found and watched.model in found)
+            watched.refusal = "" if told else _UNREACHABLE if found is None else _UNCOUNTED
+            self._observer.scraped(told=told)
             watched.take(_DIRECT, [found or {}], self._clock())
 
         try:

@@ -15,23 +15,22 @@ Model = tuple[str, str]
 Series = tuple[str, Mapping[str, str], float]
 """Name, labels and value of a series."""
 
-_MICROSECONDS = 1e-6
 _COUNTED = {
-    "nv_inference_request_success": ("succeeded", 1.0),
-    "nv_inference_request_failure": ("failed", 1.0),
-    "nv_inference_exec_count": ("executions", 1.0),
-    "nv_inference_count": ("inferences", 1.0),
-    "nv_inference_request_duration_us": ("request_seconds", _MICROSECONDS),
-    "nv_inference_queue_duration_us": ("queue_seconds", _MICROSECONDS),
-    "nv_inference_compute_input_duration_us": ("compute_seconds", _MICROSECONDS),
-    "nv_inference_compute_infer_duration_us": ("compute_seconds", _MICROSECONDS),
-    "nv_inference_compute_output_duration_us": ("compute_seconds", _MICROSECONDS),
+    "nv_inference_request_success": "succeeded",
+    "nv_inference_request_failure": "failed",
+    "nv_inference_exec_count": "executions",
+    "nv_inference_count": "inferences",
+    "nv_inference_request_duration_us": "request_seconds",
+    "nv_inference_queue_duration_us": "queue_seconds",
+    "nv_inference_compute_input_duration_us": "compute_seconds",
+    "nv_inference_compute_infer_duration_us": "compute_seconds",
+    "nv_inference_compute_output_duration_us": "compute_seconds",
 }
 """These are always there, and begin at 0 when a model is loaded. With `counter_latencies=false` there are no durations,
 and the others stay at 0 whatever happens, so that without any of them nothing is known."""
 _CACHED = {
-    "nv_cache_num_hits_per_model": ("cached", 1.0),
-    "nv_cache_hit_duration_per_model": ("cached_seconds", _MICROSECONDS),
+    "nv_cache_num_hits_per_model": "cached",
+    "nv_cache_hit_duration_per_model": "cached_seconds",
 }
 """Only of models with a response cache. Requests answered from it are among those that succeeded, with their duration,
 and among none of the others."""
@@ -53,6 +52,11 @@ class _Sums:
     buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
     pending: float | None = None
     seen: set[str] = field(default_factory=set)
+
+    def total(self) -> Counts:
+        """Give what was added up, as whole microseconds until now: so no rounding makes a counter fall."""
+        counts = {name: count / 1e6 if name.endswith("_seconds") else count for name, count in self.counts.items()}
+        return Counts(**counts, buckets=dict(self.buckets))
 
 
 def samples(series: Iterable[Series], at: float) -> dict[Model, Sample]:
@@ -76,17 +80,13 @@ def samples(series: Iterable[Series], at: float) -> dict[Model, Sample]:
         of = found[labels.get("model", ""), labels.get("version", "")]
         if counted := _COUNTED.get(name) or _CACHED.get(name):
             of.seen.add(name)
-            of.counts[counted[0]] += value * counted[1]
+            of.counts[counted] += value
         elif name == _PENDING:
             of.pending = (of.pending or 0.0) + value
         elif name == _BUCKET:
             of.buckets[_edge(labels)] += value
     gpu = sum(utilization) / len(utilization) if utilization else None
-    return {
-        model: Sample(at, Counts(**of.counts, buckets=dict(of.buckets)), of.pending, gpu)
-        for model, of in found.items()
-        if _COUNTED.keys() <= of.seen
-    }
+    return {model: Sample(at, of.total(), of.pending, gpu) for model, of in found.items() if _COUNTED.keys() <= of.seen}
 
 
 def _edge(labels: Mapping[str, str]) -> float:
