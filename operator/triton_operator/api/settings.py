@@ -63,11 +63,14 @@ class Log(StrictModel):
 
 
 class Prometheus(StrictModel):
-    """The Prometheus, or what speaks its API, that knows the counters of the Gateways' proxies."""
+    """The Prometheus, or what speaks its API, that knows the counters of the Gateways' proxies and of Tritons."""
 
     url: Annotated[str, Field(max_length=2048, pattern=r"^(https?://[^\s]+)?$")] = Field(
         default="",
-        description="Its address. Empty: canaries are judged by Triton's own counters, which do not see every failure.",
+        description=(
+            "Its address. Empty: canaries are judged by Triton's own counters, which do not see every failure, and for"
+            " autoscaling pods are asked for theirs one by one, 50 every 5 s."
+        ),
     )
     caFile: str | None = Field(
         default=None, description="File with the certificates that its own is signed by. None: those of the image."
