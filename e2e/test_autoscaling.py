@@ -155,7 +155,7 @@ def test_what_is_observed_or_cannot_be_had_changes_no_replicas(namespace: Namesp
     smaller = wish_of("Auto", [constant], maxReplicas=3)
     namespace.apply(service("adder", uri="configmap://one", replicas=1, autoscaling=smaller))
     namespace.until(lambda: len(namespace.pods("adder")) == 3)
-    assert scaling(namespace)["limitedBy"] == "max"
+    namespace.until(lambda: scaling(namespace).get("limitedBy") == "max")
     namespace.apply(service("adder", uri="configmap://one", replicas=1))
     namespace.until(lambda: len(namespace.pods("adder")) == 1)
     assert not scaling(namespace)
