@@ -1,6 +1,6 @@
 """How many requests per second to plan for: their level, where it is going, and how far it strays.
 
-The level is smoothed exponentially; the trend is the median of the slopes between a few of its values (after Theil and
+The level is smoothed exponentially; the trend is the lower median of the slopes between a few of its values (after Theil and
 Sen), so that a step is not taken for the beginning of a climb, and is damped (Gardner and McKenzie 1985).
 Not for: how many replicas that takes; see `core.demand`.
 """
@@ -8,13 +8,13 @@ Not for: how many replicas that takes; see `core.demand`.
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import median_low
 
 STEP_SECONDS = 5.0
 LEVEL_GAIN = 0.4
 SCATTER_GAIN = 0.1
-POST_SECONDS = 15.0
-POSTS = 7
+POST_SECONDS = 10.0
+POSTS = 5
 DAMPING = 0.98
 MOST_GROWTH = 1.25
 """The trend never plans for more than this multiple of the level."""
@@ -26,7 +26,7 @@ class Forecast:
 
     Attributes:
         level: where it is, per second.
-        posts: where it was, each at least 15 s after the last, with the times, in seconds since the epoch.
+        posts: where it was, each at least 10 s after the last, with the times, in seconds since the epoch.
         variance: mean square of how far it was above its level, a step ahead.
         at: when it was seen last, in seconds since the epoch; 0 before.
     """
@@ -58,7 +58,7 @@ class Forecast:
         if len(self.posts) < POSTS or self.posts[-1][1] <= self.posts[-2][1]:
             return 0.0
         slopes = [(other - one) / (then - at) for (at, one), (then, other) in pairwise(self.posts)]
-        found: float = median(slopes)
+        found: float = median_low(slopes)
         return found
 
     def ahead(self, seconds: float) -> float:
