@@ -549,6 +549,26 @@ async def test_what_a_gateway_sends_is_told_by_revision_and_protocol(
     assert (found.arrivals, found.tail_seconds) == (pytest.approx(10, rel=0.01), None)
 
 
+async def test_what_a_gateway_sends_to_a_service_is_told_of_the_only_revision_that_serves(
+    store: Store, cluster: Cluster, clock: Clock, prometheus: Prom, gauges: Made
+) -> None:
+    key = serve(store, "s", objective={"latencyMilliseconds": 100, "percentile": 90})
+    route(store, "s", "s")
+    cluster.ready("s", "a")
+    prometheus.pods["a"] = 10
+    for rule in "01":
+        of = f"httproute/models/s/rule/{rule}/backend/0"
+        values = [[T0 - 5 * n, str(1e6 - 5 * n * 20)] for n in range(5, -1, -1)]
+        prometheus.more.append(proxied("envoy_cluster_upstream_rq_total", of, values))
+        for le, n in {"25": 50, "50": 80, "100": 100, "+Inf": 100}.items():
+            prometheus.more.append(proxied("envoy_cluster_upstream_rq_time_bucket", of, [[T0, str(n)]], le=le))
+    made = gauges(prometheus.url)
+    await made.look()
+    found = told(made.load(key, "s-1"))
+    assert found.arrivals == pytest.approx(40, rel=0.01)
+    assert (found.tail_source, found.tail_seconds) == ("gateway", pytest.approx(0.075))
+
+
 def metric(query: str) -> Json:
     return {"type": "prometheus", "query": query}
 

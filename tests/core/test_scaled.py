@@ -85,8 +85,9 @@ def test_what_was_asked_for_outlasts_the_operator() -> None:
     record = decode(cluster.record or "")
     assert record is not None
     assert record.scale is not None
-    memory = resumed(replace(record.scale, hold_seconds=300.0))
-    assert (memory.decision.replicas, memory.hold_seconds) == (4, 300.0)
+    kept = replace(record.scale, hold_seconds=300.0, decision=replace(record.scale.decision, lead_seconds=40.0))
+    memory = resumed(kept)
+    assert (memory.decision.replicas, memory.hold_seconds, memory.decision.lead_seconds) == (4, 300.0, 40.0)
     assert resumed(record.scale).hold_seconds == SHORTEST_HOLD_SECONDS
 
 

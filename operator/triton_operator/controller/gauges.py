@@ -189,6 +189,8 @@ class Gauges:
         now = self._clock()
         watched = self._revisions.get((key, revision), [])
         backends = self._backends.get((key, revision), [])
+        if [of for of in self._revisions if of[0] == key] == [(key, revision)]:
+            backends = backends + self._backends.get(key_of_all(key), [])  # what goes to the service is its own
         percentile = _percentile(self._services.get(key, {}))
         load, trouble = load_of(
             [of.pod for of in watched],
@@ -434,6 +436,11 @@ class Gauges:
                 await asyncio.gather(*(read(watched) for watched in due[:MOST_PODS]))
         except TimeoutError:
             _log.debug("Pods do not answer; those that were not asked yet have their turn at the next look")
+
+
+def key_of_all(key: Key) -> tuple[Key, str]:
+    """Say by what the backends of a route are known that leads to a service, whichever revision serves."""
+    return key, key[1]
 
 
 def queries_of(body: Json) -> list[tuple[int, str]]:

@@ -168,7 +168,7 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
         now: seconds since the epoch; looks are about 5 s apart.
     """
     current = memory.decision.replicas
-    lead = _lead(sight.leads)
+    lead = _lead(sight.leads, memory.decision.lead_seconds)
     learned = _learned(_patient(memory, sight, now), sight, now)
     facts = Facts(
         wish=sight.wish,
@@ -228,9 +228,9 @@ def advance(memory: Memory, sight: Sight, now: float) -> Memory:
     )
 
 
-def _lead(leads: tuple[float, ...]) -> float:
-    """Take the ninth of ten lead times; they are few."""
-    return sorted(leads)[min(len(leads) - 1, int(0.9 * len(leads)))] if leads else LEAD_SECONDS
+def _lead(leads: tuple[float, ...], before: float) -> float:
+    """Take the ninth of ten lead times; they are few. Where none was seen yet, what was taken before."""
+    return sorted(leads)[min(len(leads) - 1, int(0.9 * len(leads)))] if leads else before or LEAD_SECONDS
 
 
 def _patient(memory: Memory, sight: Sight, now: float) -> Memory:

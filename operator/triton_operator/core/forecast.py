@@ -1,7 +1,7 @@
 """How many requests per second to plan for: their level, where it is going, and how far it strays.
 
-The level is smoothed exponentially; the trend is the lower median of the slopes between a few of its values (after Theil and
-Sen), so that a step is not taken for the beginning of a climb, and is damped (Gardner and McKenzie 1985).
+The level is smoothed exponentially; the trend is the lower median of the slopes between a few of its values (after
+Theil and Sen), so that a step is not taken for the beginning of a climb, and is damped (Gardner and McKenzie 1985).
 Not for: how many replicas that takes; see `core.demand`.
 """
 

@@ -112,6 +112,7 @@ def resumed(scale: Scale) -> Memory:
     memory = begin(scale.decision.replicas)
     return replace(
         memory,
+        decision=replace(memory.decision, lead_seconds=scale.decision.lead_seconds),
         revision=scale.revision,
         curve=scale.curve,
         felt=scale.felt,
