@@ -658,7 +658,7 @@ async def test_looking_goes_on_after_a_failure_and_ends_when_it_is_cancelled(
         await task
 
 
-async def test_two_hundred_services_are_looked_at_in_less_than_a_tick(
+async def test_two_hundred_services_are_asked_for_in_three_questions(
     store: Store, cluster: Cluster, clock: Clock, prometheus: Prom, gauges: Made
 ) -> None:
     prometheus.samples = 7
@@ -668,12 +668,10 @@ async def test_two_hundred_services_are_looked_at_in_less_than_a_tick(
         cluster.ready(f"s{n}", *(f"s{n}-{pod}" for pod in "abc"))
         prometheus.pods |= {f"s{n}-{pod}": 10 for pod in "abc"}
     made = gauges(prometheus.url)
-    loop = asyncio.get_running_loop()
     for _ in range(2):
-        asked, began = len(prometheus.asked), loop.time()
+        asked = len(prometheus.asked)
         await made.look()
         loads = [made.load(("models", f"s{n}"), f"s{n}-1")[0] for n in range(200)]
-        assert loop.time() - began < TICK_SECONDS
         assert len(prometheus.asked) - asked == 3
         assert all(load and load.pods == 3 for load in loads)
         clock.now += TICK_SECONDS
