@@ -1,0 +1,1 @@
+"""`kubectl triton`: what people see of their services, and what they ask for."""
