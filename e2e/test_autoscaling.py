@@ -127,6 +127,7 @@ def is_ready(pod: Json) -> bool:
 def test_an_exhausted_pool_is_told_and_storms_nothing(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:
+    cluster.gpu_pool()
     namespace.apply(model("batched", code=BATCHED, more=ON_CPU))
     wish: Json = {"maxReplicas": 9, "objective": OBJECTIVE}
     namespace.apply(service("adder", uri="configmap://batched", gpus=8, autoscaling=wish))
