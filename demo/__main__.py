@@ -82,7 +82,8 @@ def install(cluster: Cluster) -> None:
     """Install or upgrade the chart with the images that the cluster has."""
     images = cluster.load()
     helm(cluster, "upgrade", "--install", "triton-operator", ROOT / "charts" / "triton-operator",
-         "--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "120s",
+         "--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--force-conflicts",
+         "--wait", "--timeout", "120s",
          *image_values(images.operator.by_content, images.triton.by_content), *prometheus_values(cluster))  # fmt: skip
     console.print(kubectl(cluster, "get", "pods", namespace=SYSTEM).rstrip())
 

@@ -76,7 +76,7 @@ def chart_values(operator: str, triton: str) -> list[str]:
 def install(cluster: Cluster, images: Images) -> None:
     """Install the operator, or bring it to the state of this checkout."""
     helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
-         "--take-ownership", "--wait", "--timeout", "120s",
+         "--take-ownership", "--force-conflicts", "--wait", "--timeout", "120s",
          *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
 
 
