@@ -268,9 +268,10 @@ async def test_a_load_outlives_prometheus_and_restarts_of_pods(
 
         # What both jobs have scraped is not added up.
         first = await until(look, lambda load: load.pods == 2 and load.seconds > 5, seconds=15)
-        assert first.arrivals == pytest.approx(40, rel=0.15)
+        assert first.arrivals == pytest.approx(40, rel=0.2)
         assert 1 <= first.batch <= 4
-        assert first.batch_seconds == pytest.approx(SECONDS_OF_A_BATCH, rel=0.3)
+        assert first.batch_seconds
+        assert SECONDS_OF_A_BATCH <= first.batch_seconds < 4 * SECONDS_OF_A_BATCH  # the machine may be busy
         assert first.latency_seconds
         assert first.latency_seconds > SECONDS_OF_A_BATCH
 
