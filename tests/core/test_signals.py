@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triton_operator.api.counts import Counts, Sample, Sent
@@ -22,6 +22,7 @@ from triton_operator.core.signals import (
 )
 
 T0 = 1_800_000_000.0
+unhurried = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 # A request a second for each of them; each takes 0.5 s, of which 0.1 s in the queue, and half a batch of 0.2 s.
 SECOND = Counts(succeeded=1, executions=0.5, inferences=1, request_seconds=0.5, queue_seconds=0.1, compute_seconds=0.2)
 
@@ -286,7 +287,7 @@ PODS = st.builds(
 )
 
 
-@settings(max_examples=50)
+@unhurried
 @given(st.lists(PODS, max_size=6), st.none() | st.floats(0, 1e6))
 def test_whatever_is_scraped_no_number_is_negative_or_none_at_all(pods: list[Pod], arrivals: float | None) -> None:
     found, words = load_of(pods, now=T0, percentile=95, arrivals=arrivals)
@@ -308,6 +309,7 @@ def told(steps: list[tuple[float, int]]) -> History:
     return tuple(found)
 
 
+@unhurried
 @given(st.data(), SOUND)
 def test_neither_the_order_nor_repetition_of_answers_matters(
     data: st.DataObject, steps: list[tuple[float, int]]
@@ -319,6 +321,7 @@ def test_neither_the_order_nor_repetition_of_answers_matters(
     assert extended(extended((), history, now=now), answer, now=now) == extended((), history, now=now)
 
 
+@unhurried
 @given(SOUND)
 def test_answers_that_overlap_make_the_same_history_as_one(steps: list[tuple[float, int]]) -> None:
     history = told(steps)
@@ -328,6 +331,7 @@ def test_answers_that_overlap_make_the_same_history_as_one(steps: list[tuple[flo
     assert bit == extended((), history, now=history[-1].at)
 
 
+@unhurried
 @given(SOUND, st.integers(1, 10))
 def test_a_restart_never_makes_more_requests_than_there_were(steps: list[tuple[float, int]], cut: int) -> None:
     history = told(steps)
@@ -344,6 +348,7 @@ def test_a_restart_never_makes_more_requests_than_there_were(steps: list[tuple[f
         assert found.arrivals <= true.arrivals * (1 + 1e-6) + 1e-6
 
 
+@unhurried
 @given(SOUND, st.integers(1, 5), st.integers(0, 5))
 def test_pods_that_are_silent_never_make_a_load_less(steps: list[tuple[float, int]], ready: int, silent: int) -> None:
     history = told(steps)
