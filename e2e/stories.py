@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from benchmarks.load import manifests
-from cluster import prometheus
+from cluster import gateway, prometheus
 from cluster.images import Images
 from cluster.processes import CommandFailed, run
 from cluster.provider import Cluster
@@ -24,6 +24,8 @@ Tell = Callable[[str], None]
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "triton-operator"
 SYSTEM = "triton-operator-system"
+HOST = "adder.example.com"
+"""The host name by which the Gateway knows the service of a story."""
 SECONDS = 120  # pods are ready in 10 s here; a story that needs this long has failed
 
 SLEEP = "import time; time.sleep(86400)"
@@ -285,3 +287,21 @@ def service(
         }
         | more,
     }
+
+
+def routing(**more: Any) -> Json:
+    """How requests arrive through the Gateway."""
+    parents = [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}]
+    return {"gateway": {"parentRefs": parents, "hostnames": [HOST]} | more}
+
+
+def address(cluster: Cluster) -> str:
+    """Where the Gateway answers inside the cluster."""
+    return f"{gateway.service_of(cluster.kubectl)}.{gateway.SYSTEM}.svc.cluster.local:80"
+
+
+def scale(cluster: Cluster, deployment: str, namespace: str, replicas: int) -> None:
+    """Let what others run go away, or come back."""
+    space = f"--namespace={namespace}"
+    cluster.kubectl("scale", deployment, space, f"--replicas={replicas}")
+    cluster.kubectl("rollout", "status", deployment, space, "--timeout=60s")

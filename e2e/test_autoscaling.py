@@ -12,10 +12,8 @@ from benchmarks.report import table
 from cluster import prometheus, provider
 from cluster.abilities import Ability
 from diary import Diary
-from stories import Json, Namespace, condition, model, service
-from test_canary import address, routing, scale
+from stories import HOST, Json, Namespace, Tell, address, condition, model, routing, scale, service
 
-HOST = "adder.example.com"
 # A batch of b requests takes 0.2 + 0.05 b seconds: within 1 s (p95) a replica carries some 10 of them a second.
 BATCHED = """
 import time
@@ -51,7 +49,7 @@ def late(found: Report, phase: Phase) -> float:
 
 @pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_replicas_come_before_the_objective_is_lost_and_go_after_the_hold(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, capsys: pytest.CaptureFixture[str]
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
 ) -> None:
     namespace.apply(model("batched", code=BATCHED, more=BATCHING))
     wish: Json = {"maxReplicas": 4, "objective": OBJECTIVE}
@@ -92,11 +90,9 @@ def test_replicas_come_before_the_objective_is_lost_and_go_after_the_hold(
         namespace.until(lambda: len(namespace.pods("adder")) == 1, seconds=300)
 
     found = diary.stop()
-    with capsys.disabled():
-        print(f"\n{table(HEAD, found.rows(diary.phases))}", *map(told, found.failures), sep="\n")
-        for phase in diary.phases:
-            print(f"{phase.name}: {late(found, phase):.1%} took longer than the objective")
-        print(f"lead time {lead} s; {namespace.told('adder', 'Rescaled')}")
+    lines = [table(HEAD, found.rows(diary.phases)), *map(told, found.failures)]
+    lines += [f"{phase.name}: {late(found, phase):.1%} took longer than the objective" for phase in diary.phases]
+    tell("\n".join([*lines, f"lead time {lead} s", *namespace.told("adder", "Rescaled")]))
     assert not found.failures, diary.explain(found, ["http"])
     recovered = Phase("", began + STEP + 1 + 2 * lead, began + EVENING - 1)
     assert recovered.begin < recovered.end, f"replicas need {lead} s to get ready"

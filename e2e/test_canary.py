@@ -18,9 +18,8 @@ from cluster import gateway, prometheus, provider
 from cluster.abilities import Ability
 from cluster.forward import forwarded
 from diary import Diary
-from stories import Json, Namespace, Tell, condition, model, service
+from stories import HOST, Json, Namespace, Tell, address, condition, model, routing, scale, service
 
-HOST = "adder.example.com"
 RATES = {"grpc": 40, "http": 40}
 STREAM_SECONDS = 100  # longer than pods take to end
 STEPS: list[Json] = [
@@ -107,12 +106,6 @@ class TritonPythonModel:
 """
 
 
-def routing(**more: Any) -> Json:
-    """How requests arrive through the Gateway."""
-    parents = [{"name": gateway.NAME, "namespace": gateway.NAMESPACE}]
-    return {"gateway": {"parentRefs": parents, "hostnames": [HOST]} | more}
-
-
 def canary(version: int, name: str, *, steps: list[Json] | None = None, grpc: str = "SameRoute", **more: Any) -> Json:
     """A service behind the Gateway whose new versions are rolled out as canaries."""
     analysis = more.pop("analysis", ANALYSIS)
@@ -123,11 +116,6 @@ def canary(version: int, name: str, *, steps: list[Json] | None = None, grpc: st
         routing=routing(grpc=grpc),
         rollout={"strategy": "Canary", "steps": steps or STEPS, "analysis": analysis} | more,
     )
-
-
-def address(cluster: provider.Cluster) -> str:
-    """Where the Gateway answers inside the cluster."""
-    return f"{gateway.service_of(cluster.kubectl)}.{gateway.SYSTEM}.svc.cluster.local:80"
 
 
 def status(namespace: Namespace) -> Json:
@@ -357,13 +345,6 @@ def weights(namespace: Namespace, kind: str = "httproute") -> dict[str, int]:
     """The weights in a route."""
     backends = namespace.get(kind, "adder")["spec"]["rules"][0]["backendRefs"]
     return {backend["name"]: backend["weight"] for backend in backends}
-
-
-def scale(cluster: provider.Cluster, deployment: str, namespace: str, replicas: int) -> None:
-    """Let what others run go away, or come back."""
-    space = f"--namespace={namespace}"
-    cluster.kubectl("scale", deployment, space, f"--replicas={replicas}")
-    cluster.kubectl("rollout", "status", deployment, space, "--timeout=60s")
 
 
 def asked(
