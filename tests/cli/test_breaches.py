@@ -8,12 +8,11 @@ from tests.api.full_spec import EVERY, MINIMAL
 from tests.api.rule_samples import NAME_WORDS, REFUSED_NAMES, TAKEN_NAMES, acceptances, refusals
 from tests.api.test_admission import laid_over, normal
 from tests.api.test_written_specs import SERVICES
-from triton_operator.api.crd import custom_resource_definition
-from triton_operator.cli.breaches import Breach, breaches
+from triton_operator.cli.breaches import Breach, breaches, schema
 
 Json = dict[str, Any]
 
-SCHEMA: Json = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+SCHEMA: Json = schema()
 SPEC: Json = SCHEMA["properties"]["spec"]
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import cel
 
+from triton_operator.api.crd import custom_resource_definition
+
 Json = dict[str, Any]
 
 _RULES = "x-kubernetes-validations"
@@ -47,6 +49,13 @@ class Breach:
 
     field: str
     message: str
+
+
+@cache
+def schema() -> Json:
+    """Give the structural schema of an InferenceService; it is not to be changed."""
+    found: Json = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
 
 
 def breaches(body: Any, schema: Json, field: str) -> tuple[Breach, ...]:

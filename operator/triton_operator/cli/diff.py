@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
-from triton_operator.api.names import CONFIG_MAP, CONTROLLER_REVISION, INFERENCE_SERVICE, LABEL_SERVICE
+from triton_operator.api.names import CONFIG_MAP, CONTROLLER_REVISION, LABEL_SERVICE
 from triton_operator.cli.difference import Change, Difference, difference
-from triton_operator.cli.errors import Exit, Trouble
+from triton_operator.cli.errors import Exit, Trouble, is_missing_kind
 from triton_operator.cli.files import Document, documents
 from triton_operator.cli.gathered import connected
 from triton_operator.cli.lint import Level, lint
@@ -21,7 +21,7 @@ from triton_operator.cli.screen import columns, console, paragraph, print_data
 from triton_operator.cli.service import Service
 from triton_operator.core.record_text import KEY, decode
 from triton_operator.core.revision import Revision, from_object
-from triton_operator.edges.errors import Forbidden
+from triton_operator.edges.errors import Forbidden, NotFound
 from triton_operator.edges.person import Person
 from triton_operator.edges.place import Place
 from triton_operator.resources.children import record_name
@@ -59,8 +59,11 @@ async def _run(place: Place, found: Sequence[Document]) -> list[Difference]:
 
 async def _of(person: Person, document: Document) -> Difference:
     namespace = str(document.body["metadata"].get("namespace") or person.namespace)
-    body = await person.get(INFERENCE_SERVICE, namespace=namespace, name=document.name)
-    if body is None:
+    try:
+        body = await person.read_service(namespace=namespace, name=document.name)
+    except NotFound as error:
+        if is_missing_kind(error):
+            raise
         return difference(document.body["spec"], None, None, {}, name=document.name)
     try:
         kept = await person.get(CONFIG_MAP, namespace=namespace, name=record_name(document.name))

@@ -9,10 +9,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from triton_operator.api.crd import custom_resource_definition
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.steps import Step
-from triton_operator.cli.breaches import defaulted
+from triton_operator.cli.breaches import defaulted, schema
 from triton_operator.cli.service import Service
 from triton_operator.cli.words import count
 from triton_operator.core.lookup import known, unread
@@ -91,8 +90,7 @@ def difference(
 
 
 def _filled(spec: Json) -> Json:
-    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    filled: Json = defaulted(deepcopy(spec), schema["properties"]["spec"])
+    filled: Json = defaulted(deepcopy(spec), schema()["properties"]["spec"])
     return filled
 
 

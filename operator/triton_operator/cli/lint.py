@@ -13,10 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 from rich.text import Text
 
-from triton_operator.api.crd import custom_resource_definition
 from triton_operator.api.names import API_VERSION, INFERENCE_SERVICE
 from triton_operator.api.spec import InferenceServiceSpec
-from triton_operator.cli.breaches import breaches
+from triton_operator.cli.breaches import breaches, schema
 from triton_operator.cli.errors import Exit, Trouble
 from triton_operator.cli.files import Document, documents
 from triton_operator.cli.gathered import connected
@@ -82,11 +81,10 @@ def lint(document: Document) -> tuple[Finding, ...]:
     body = document.body
     if body.get("apiVersion") != API_VERSION:
         return (found("apiVersion", f"must be {API_VERSION}"),)
-    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     metadata = body.get("metadata")
     known = body | {"metadata": {"name": metadata.get("name", "") if isinstance(metadata, dict) else ""}}
     known.pop("status", None)
-    errors = [found(each.field, each.message) for each in breaches(known, schema, "")]
+    errors = [found(each.field, each.message) for each in breaches(known, schema(), "")]
     if errors:
         return tuple(errors)
     try:
