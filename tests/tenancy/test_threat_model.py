@@ -81,7 +81,7 @@ async def test_the_operator_may_not_reach_beyond_its_work(site: Site) -> None:
     for permission in (
         Permission("", "secrets", "get"),
         Permission("", "secrets", "list"),
-        Permission("", "pods", "patch"),
+        Permission("", "pods", "update"),
         Permission("", "pods/exec", "create"),
         Permission("", "pods/attach", "create"),
         Permission("", "pods/portforward", "create"),
