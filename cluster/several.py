@@ -17,6 +17,8 @@ USUAL = 2
 MOST = 9
 # One cluster with all that a story may start takes up to 4 GiB; below this a second one is too much.
 TWO_CLUSTERS_BYTES = 12 * 2**30
+# On two cores one of them leaves the other no time: what its stories measure would be of the machine.
+TWO_CLUSTERS_CORES = 4
 
 
 def count(environment: Mapping[str, str] | None = None) -> int:
@@ -35,7 +37,7 @@ def count(environment: Mapping[str, str] | None = None) -> int:
             raise ClusterError(f"{COUNT}={wanted}: a cluster that is there already has none beside it")
         return 1
     if not wanted:
-        return USUAL if _memory_bytes() >= TWO_CLUSTERS_BYTES else 1
+        return USUAL if _memory_bytes() >= TWO_CLUSTERS_BYTES and _cores() >= TWO_CLUSTERS_CORES else 1
     if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
         raise ClusterError(f"{COUNT}={wanted}: it must be a number from 1 to {MOST}")
     return int(wanted)
@@ -88,6 +90,10 @@ def enter(number: int) -> None:
     """
     os.environ.update(variables_of(number))
     os.environ.update(provider.current().environment())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _memory_bytes() -> int:

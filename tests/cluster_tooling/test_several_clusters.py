@@ -42,11 +42,14 @@ def test_the_kubeconfig_of_the_first_one_does_not_lead_to_it(variables: dict[str
     assert [each.kubeconfig for each in again] == [first.kubeconfig, *(each.kubeconfig for each in others)]
 
 
-@pytest.mark.parametrize(("gibibytes", "expected"), [(8, 1), (11, 1), (12, 2), (64, 2)])
+@pytest.mark.parametrize(
+    ("gibibytes", "cores", "expected"), [(8, 8, 1), (11, 8, 1), (12, 4, 2), (64, 8, 2), (64, 3, 1), (64, 2, 1)]
+)
 def test_a_small_machine_gets_one(
-    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, gibibytes: int, expected: int
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, gibibytes: int, cores: int, expected: int
 ) -> None:
     monkeypatch.setattr(several, "_memory_bytes", lambda: gibibytes * 2**30)
+    monkeypatch.setattr(several, "_cores", lambda: cores)
     del variables[several.COUNT]
     assert several.count(variables) == expected
 
