@@ -278,8 +278,8 @@ def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     older = chart_values(images.operator.stable, images.triton.stable)
     (package,) = tmp_path.glob("*.tgz")
     other = ("--set", "log.format=text", "--set", "podMonitor.enabled=false")
-    spoilt = (*older, *other, "--set", "triton.image.tag=absent")
-    helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *spoilt)
+    spoilt = chart_values(images.operator.stable, f"{images.triton.stable.rpartition(':')[0]}:absent")
+    helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *spoilt, *other)
     namespace.apply(model("model"), service("adder", uri="configmap://model", replicas=2))
     namespace.failure("adder", "ImagePullFailed", ":absent of container triton cannot be pulled: ")
     helm(cluster, "upgrade", "triton-operator", package, *UPGRADE, *older, *other)  # the value is corrected, no more
