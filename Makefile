@@ -66,7 +66,7 @@ check: $(READY)  ## Lint, types, import contract, generated files
 	@$(BIN)/python charts/generate.py --check
 
 .PHONY: unit
-unit: $(READY)  ## Test decisions, builders and the chart: no cluster, two minutes
+unit: $(READY)  ## Test decisions, builders and the chart: no cluster, four minutes
 	@echo "==> Unit tests"
 	@$(BIN)/pytest -q -n auto -m "not contract and not cluster"
 
