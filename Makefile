@@ -10,11 +10,8 @@ READY := $(VENV)/.ready
 CRD := crds/inferenceservices.serving.triton-operator.dev.yaml
 # What runs against a cluster gets its KUBECONFIG and the pinned tools from the cluster's own environment.
 IN_CLUSTER := eval "$$($(BIN)/python -m cluster env)" &&
-ifdef CLUSTERS
-export TRITON_OPERATOR_CLUSTERS := $(CLUSTERS)
-endif
-# Each worker of pytest has a cluster of its own; one that died could have no other.
-ON_EACH_CLUSTER = $(IN_CLUSTER) $(BIN)/pytest -q -n "$$TRITON_OPERATOR_CLUSTERS" --max-worker-restart 0
+# How many stories of e2e are told at once, where they do not disturb each other.
+STORIES ?= 3
 MINUTES ?= 60
 PASSES ?= 5
 SERVICES ?= 1000
@@ -82,19 +79,15 @@ contract: $(READY)  ## Test against real software on loopback: Triton, object st
 cluster: $(READY)  ## Bring up the local cluster, or make sure that it is up
 	@$(BIN)/python -m cluster up
 
-.PHONY: clusters
-clusters: $(READY)  ## Bring up the local clusters that tests run on, one beside the other
-	@$(BIN)/python -m cluster up --of-tests
-
 .PHONY: cluster-test
 cluster-test: cluster  ## Test against a real API server
 	@echo "==> Cluster tests"
 	@$(IN_CLUSTER) $(BIN)/pytest -q -m cluster
 
 .PHONY: e2e
-e2e: clusters  ## Live through the stories of a user on whole clusters
+e2e: cluster  ## Live through the stories of a user on a whole cluster
 	@echo "==> End-to-end tests"
-	@$(ON_EACH_CLUSTER) --dist load --maxschedchunk 1 --durations=12 e2e
+	@$(IN_CLUSTER) $(BIN)/pytest -q -n $(STORIES) --dist load --maxschedchunk 1 --durations=40 e2e
 	@$(IN_CLUSTER) $(BIN)/pytest -q -m afterwards e2e
 
 .PHONY: soak
@@ -134,5 +127,5 @@ lock: $(READY)  ## Write the locks anew from pyproject.toml
 	@$(BIN)/uv pip compile -q pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements-dev.lock
 
 .PHONY: clean
-clean: $(READY)  ## Remove the local clusters; nothing is left running
+clean: $(READY)  ## Remove the local cluster; nothing is left running
 	@$(BIN)/python -m cluster down

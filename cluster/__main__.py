@@ -10,9 +10,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from cluster import evidence, provider, several
+from cluster import evidence, provider
 from cluster.gpus import PER_NODE
-from cluster.images import Images
 from cluster.kind import KindCluster
 from cluster.processes import ClusterError
 from cluster.progress import console
@@ -33,15 +32,6 @@ def main() -> int:
     return 0
 
 
-def _up(count: int) -> Images:
-    """Bring up so many clusters; should one fail, it is the current one."""
-    first = dict(os.environ)
-    for number in range(1, count + 1):
-        os.environ.update(several.variables_of(number, first))
-        images = provider.current().up()
-    return images
-
-
 def _has_nodes() -> bool:
     with suppress(ClusterError):
         cluster = provider.current()
@@ -52,10 +42,9 @@ def _has_nodes() -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cluster", description="A Kubernetes cluster for demo and tests.")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="make the cluster or heal it, and load the images; safe to repeat")
-    up.add_argument("--of-tests", action="store_true", help="and those beside it that tests run on")
-    commands.add_parser("down", help="remove the clusters; tools and images stay in the cache")
-    commands.add_parser("purge", help="remove the clusters and the cache")
+    commands.add_parser("up", help="make the cluster or heal it, and load the images; safe to repeat")
+    commands.add_parser("down", help="remove the cluster; tools and images stay in the cache")
+    commands.add_parser("purge", help="remove the cluster and the cache")
     commands.add_parser("load", help="build the images whose content changed and load them; prints their names")
     pool = commands.add_parser("gpus", help="give the workers GPUs on paper: capacity, labels and a taint")
     pool.add_argument("--per-node", type=int, default=PER_NODE, help="GPUs of each worker (%(default)s)")
@@ -73,12 +62,13 @@ def _run(arguments: argparse.Namespace) -> None:
     cluster = provider.current()
     match arguments.command:
         case "up" | "load":
-            images = _up(several.count() if arguments.of_tests else 1) if arguments.command == "up" else cluster.load()
+            images = cluster.up() if arguments.command == "up" else cluster.load()
             print(f"OPERATOR_IMAGE={images.operator.by_content}\nTRITON_IMAGE={images.triton.by_content}")
-        case "down" | "purge":
-            for each in several.made():
-                each.down()
-            if arguments.command == "purge" and isinstance(cluster, KindCluster):
+        case "down":
+            cluster.down()
+        case "purge":
+            cluster.down()
+            if isinstance(cluster, KindCluster):
                 cluster.purge()
         case "gpus":
             cluster.gpu_pool(per_node=arguments.per_node)
@@ -88,7 +78,6 @@ def _run(arguments: argparse.Namespace) -> None:
             for name, value in cluster.environment().items():
                 if name != "PATH":
                     print(f"export {name}={shlex.quote(value)}")
-            print(f"export {several.COUNT}={several.count()}")
             print(f'export PATH={shlex.quote(str(cluster.tools))}:"$PATH"')
 
 

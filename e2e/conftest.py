@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 import history
-from cluster import evidence, provider, several
-from stories import SYSTEM, Namespace, Tell, helm, install
+from cluster import evidence, provider
+from cluster.abilities import Ability
+from stories import SYSTEM, Json, Namespace, Tell, helm, install, operators, restart, restarts
+from turns import together, turn
 
 STORY = "triton-operator.dev/story"
 
@@ -32,12 +36,10 @@ class Terminal:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Terminal(config))
-    if is_worker(config):
-        several.enter(1 + int(config.workerinput["workerid"].removeprefix("gw")))
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Say whether this is one of several processes that tell stories, each in a cluster of its own."""
+    """Say whether this is one of several processes that tell stories."""
     return hasattr(config, "workerinput")
 
 
@@ -52,12 +54,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def order(item: pytest.Item) -> int:
-    """Long ones first, so that all workers are done at the same time; last of all what looks back.
-
-    A kubelet waits longer and longer before it starts again what was killed: between the stories that kill the operator
-    are others, or some in which it gets new pods.
-    """
-    return 2 if item.get_closest_marker("afterwards") else 0 if item.get_closest_marker("long") else 1
+    """Long ones first, so that all workers are done at the same time; then, one by one, those that disturb others."""
+    for place, mark in ((0, "long"), (2, "serial"), (3, "afterwards")):
+        if item.get_closest_marker(mark):
+            return place
+    return 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -83,27 +84,59 @@ def able(cluster: provider.Cluster, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all processes of this run see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if is_worker(request.config) else own
+
+
+@pytest.fixture(autouse=True)
+def its_turn(shared: Path, able: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wait for what a story needs for itself: its GPUs, or all of the cluster."""
+    abilities = {ability for mark in request.node.iter_markers("needs") for ability in mark.args}
+    with ExitStack() as held:
+        held.enter_context(turn(shared / "cluster", alone=bool(request.node.get_closest_marker("serial"))))
+        if Ability.GPUS in abilities:
+            held.enter_context(turn(shared / "gpus", alone=True))
+        yield
+
+
+@pytest.fixture(scope="session")
 def images(cluster: provider.Cluster) -> provider.Images:
     return cluster.load()
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: provider.Cluster, images: provider.Images, testrun_uid: str) -> Iterator[None]:
+def operator(cluster: provider.Cluster, images: provider.Images, shared: Path) -> Iterator[None]:
     """The operator, installed as a user does; what the demo has left is still there afterwards."""
-    begun = datetime.now(UTC)
-    # A run that was killed leaves its namespaces, and their pods hold GPUs.
-    cluster.kubectl("delete", "namespaces", f"--selector={STORY}", "--ignore-not-found", timeout_seconds=180)
-    words = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
-    installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
-    before = set(cluster.kubectl(*words).split()) if installed else set()
-    install(cluster, images)
-    history.begin(cluster, testrun_uid, begun)
-    yield
-    history.end(cluster)
-    # Fewer than before may be there: namespaces of earlier tests may have been on their way out.
-    assert set(cluster.kubectl(*words).split()) <= before, "a test has left services behind"
-    if not installed:
-        helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+    services = ("get", "tisvc", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
+
+    def begin() -> Json:
+        at = datetime.now(UTC)
+        # A run that was killed leaves its namespaces, and their pods hold GPUs.
+        cluster.kubectl("delete", "namespaces", f"--selector={STORY}", "--ignore-not-found", timeout_seconds=180)
+        installed = "triton-operator" in helm(cluster, "list", "--short", "--namespace", SYSTEM).split()
+        before = cluster.kubectl(*services).split() if installed else []
+        install(cluster, images)
+        history.begin(cluster, at)
+        return {"installed": installed, "before": before}
+
+    def end(found: Json) -> None:
+        history.end(cluster)
+        # Fewer than before may be there: namespaces of earlier tests may have been on their way out.
+        assert set(cluster.kubectl(*services).split()) <= set(found["before"]), "a test has left services behind"
+        if not found["installed"]:
+            helm(cluster, "uninstall", "triton-operator", "--namespace", SYSTEM, "--wait")
+
+    with together(shared / "operator", begin, end):
+        yield
+
+
+@pytest.fixture
+def fresh_operator(cluster: provider.Cluster, operator: None) -> None:
+    """An operator that nobody has killed: a kubelet waits longer each time before it starts again what was."""
+    if any(restarts(pod) for pod in operators(cluster)):
+        restart(cluster)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a run of the stories notes in its cluster for the one that looks back on it, which another process may tell.
+"""What a run of the stories notes in its cluster for the one that looks back, in another process.
 
 It stands in annotations of the operator's namespace, which an uninstalled operator leaves.
 Not for: what the stories find.
@@ -11,23 +11,19 @@ from datetime import UTC, datetime
 from cluster.provider import Cluster
 from stories import SYSTEM
 
-_ID, _BEGUN, _ENDED, _RIGHTLESS = (
-    f"triton-operator.dev/stories-{name}" for name in ("run", "begun", "ended", "rightless")
-)
+_BEGUN, _ENDED, _RIGHTLESS = (f"triton-operator.dev/stories-{name}" for name in ("begun", "ended", "rightless"))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of stories in one cluster.
+    """A run of stories.
 
     Attributes:
-        identity: the same for what one run has told in several clusters.
         begun: when it began.
         ended: when it ended; None while it goes on.
         rightless: times from which the operator's rights were taken away until it had them again.
     """
 
-    identity: str
     begun: datetime
     ended: datetime | None
     rightless: tuple[tuple[datetime, datetime], ...]
@@ -45,9 +41,9 @@ class Run:
         return allowed or not any(begin <= at <= end for begin, end in self.rightless)
 
 
-def begin(cluster: Cluster, identity: str, at: datetime) -> None:
+def begin(cluster: Cluster, at: datetime) -> None:
     """Note that a run begins; the namespace is there by now."""
-    _note(cluster, {_ID: identity, _BEGUN: at.isoformat(), _ENDED: None, _RIGHTLESS: None})
+    _note(cluster, {_BEGUN: at.isoformat(), _ENDED: None, _RIGHTLESS: None})
 
 
 def end(cluster: Cluster) -> None:
@@ -70,7 +66,6 @@ def read(cluster: Cluster) -> Run | None:
         return None
     moment = datetime.fromisoformat
     return Run(
-        identity=noted[_ID],
         begun=moment(noted[_BEGUN]),
         ended=moment(noted[_ENDED]) if _ENDED in noted else None,
         rightless=tuple((moment(begin), moment(end)) for begin, end in json.loads(noted.get(_RIGHTLESS, "[]"))),

@@ -77,9 +77,19 @@ def chart_values(operator: str, triton: str) -> list[str]:
 
 def install(cluster: Cluster, images: Images) -> None:
     """Install the operator, or bring it to the state of this checkout."""
+    # Helm takes nothing up that was broken off in its midst.
+    for release in helm(cluster, "list", "--pending", "--short", "--namespace", SYSTEM).split():
+        helm(cluster, "uninstall", release, "--namespace", SYSTEM, "--wait")
     helm(cluster, "upgrade", "--install", "triton-operator", CHART, "--namespace", SYSTEM, "--create-namespace",
          "--take-ownership", "--force-conflicts", "--wait", "--timeout", "120s",
          *chart_values(images.operator.by_content, images.triton.by_content))  # fmt: skip
+
+
+def restart(cluster: Cluster) -> None:
+    """Let new pods of the operator replace those there are."""
+    deployment = ("deployment/triton-operator", f"--namespace={SYSTEM}")
+    cluster.kubectl("rollout", "restart", *deployment)
+    cluster.kubectl("rollout", "status", *deployment, "--timeout=90s", timeout_seconds=100)
 
 
 def operators(cluster: Cluster) -> list[Json]:

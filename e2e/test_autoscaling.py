@@ -47,9 +47,10 @@ def late(found: Report, phase: Phase) -> float:
     return 1 - quick / max(1, total.outcomes.total())
 
 
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_replicas_come_before_the_objective_is_lost_and_go_after_the_hold(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, fresh_operator: None, tell: Tell
 ) -> None:
     namespace.apply(model("batched", code=BATCHED, more=BATCHING))
     wish: Json = {"maxReplicas": 4, "objective": OBJECTIVE}

@@ -143,10 +143,10 @@ def settled(namespace: Namespace, version: int, *, seconds: int = 120) -> list[i
     return seen
 
 
-@pytest.mark.long
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GATEWAY, Ability.PROCESSES)
 def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, fresh_operator: None, tell: Tell
 ) -> None:
     namespace.apply(model("one", add=1), model("two", add=2), model("three", code=ERRING), model("four", code=CRASHING))
     namespace.apply(model("five", code=SLOW_AT_TIMES))
@@ -223,7 +223,7 @@ def test_versions_are_promoted_and_rolled_back_by_what_their_requests_show(
     assert len(during) <= 0.1 * sum(found.sum(client, crashed).outcomes.total() for client in RATES)
 
 
-@pytest.mark.long
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GATEWAY)
 def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell

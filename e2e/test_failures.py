@@ -260,6 +260,7 @@ def ends_as_one(namespace: Namespace, pod: str) -> bool:
     return namespace.kubectl("exec", pod, "-c", "triton", "--", "python3", "-c", program).strip() == "True"
 
 
+@pytest.mark.serial
 @pytest.mark.needs(Ability.NODES)
 def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
@@ -288,6 +289,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
     assert ready(namespace, "adder")
 
 
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GPUS, Ability.NODES)
 def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
     cluster: provider.Cluster, namespace: Namespace

@@ -40,9 +40,10 @@ instance_group [ { kind: KIND_CPU } ]
 """
 
 
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GPUS, Ability.PROCESSES)
 def test_no_request_is_lost_while_versions_replicas_nodes_and_the_operator_come_and_go(
-    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tell: Tell
+    cluster: provider.Cluster, namespace: Namespace, images: provider.Images, fresh_operator: None, tell: Tell
 ) -> None:
     cluster.gpu_pool()
     namespace.apply(*(model(f"v{version}", code=MODEL, more=MORE) for version in (1, 2, 3)), of_version(1))

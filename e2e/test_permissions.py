@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import history
-from cluster import gateway, provider, several
+from cluster import gateway, provider
 from cluster.abilities import Ability
 from cluster.permissions import compare, granted
 from stories import CHART, SYSTEM, Namespace, Tell, condition, helm, model, service
@@ -101,6 +101,7 @@ def test_former_revisions_are_kept_but_not_for_ever(namespace: Namespace) -> Non
     assert len(copies) == 10  # each has its own content
 
 
+@pytest.mark.serial
 def test_a_lease_that_somebody_deleted_is_made_anew(cluster: provider.Cluster, namespace: Namespace) -> None:
     where = ("lease", "triton-operator", f"--namespace={SYSTEM}")
     uid = ("get", *where, "--output=jsonpath={.metadata.uid}", "--ignore-not-found")
@@ -112,20 +113,14 @@ def test_a_lease_that_somebody_deleted_is_made_anew(cluster: provider.Cluster, n
 
 
 @pytest.mark.afterwards
-def test_the_operator_may_do_exactly_what_it_has_done(tell: Tell) -> None:
-    clusters = several.of_tests()
-    first = history.read(clusters[0])
-    assert first, "no story has been told yet: run the others before"
-    made = []
-    for cluster in clusters:
-        told = history.read(cluster)
-        if told is None or told.identity != first.identity:
-            continue
-        asked = cluster.audit(since=told.begun)
-        if asked is None:
-            pytest.skip("the API server of a given cluster does not tell us what it was asked")
-        made += [request for request in asked if told.counts(request.at, allowed=request.allowed)]
-    rendered = helm(clusters[0], "template", "triton-operator", CHART, "--namespace", SYSTEM)
+def test_the_operator_may_do_exactly_what_it_has_done(cluster: provider.Cluster, tell: Tell) -> None:
+    told = history.read(cluster)
+    assert told, "no story has been told yet: run the others before"
+    asked = cluster.audit(since=told.begun)
+    if asked is None:
+        pytest.skip("the API server of a given cluster does not tell us what it was asked")
+    made = [request for request in asked if told.counts(request.at, allowed=request.allowed)]
+    rendered = helm(cluster, "template", "triton-operator", CHART, "--namespace", SYSTEM)
     objects = [body for body in yaml.safe_load_all(rendered) if body]
     account = f"system:serviceaccount:{SYSTEM}:triton-operator"
     found = compare(

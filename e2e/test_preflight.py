@@ -72,6 +72,7 @@ def test_another_signature_needs_permission_and_going_back_does_not(namespace: N
     assert namespace.wait("adder", "Ready")["status"]["stable"]["name"] == first
 
 
+@pytest.mark.serial
 @pytest.mark.needs(Ability.WALLS)
 def test_a_pod_that_the_operator_cannot_reach_is_waited_for(
     namespace: Namespace, cluster: provider.Cluster, operator: None

@@ -240,10 +240,10 @@ def test_a_claim_is_served_and_a_repository_root_is_refused_with_the_right_uri(
     assert "7" in condition(gone, "Ready")["message"]
 
 
-@pytest.mark.long
+@pytest.mark.serial
 @pytest.mark.needs(Ability.PROCESSES)
 def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(
-    cluster: provider.Cluster, namespace: Namespace
+    cluster: provider.Cluster, namespace: Namespace, fresh_operator: None
 ) -> None:
     count = 6
     namespace.apply(model("model"))
@@ -269,7 +269,7 @@ def test_an_operator_killed_in_mid_apply_leaves_nothing_half_done(
     assert len(namespace.listed("poddisruptionbudgets")) == count
 
 
-@pytest.mark.long
+@pytest.mark.serial
 def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, tmp_path: Path
 ) -> None:
@@ -319,7 +319,7 @@ def test_an_operator_that_is_upgraded_and_rolled_back_restarts_no_pod(
     assert untouched(5, scaled=3)
 
 
-@pytest.mark.long
+@pytest.mark.serial
 def test_an_uninstalled_operator_leaves_what_serves_to_the_next_one(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from cluster import provider
 from cluster.abilities import Ability
-from stories import BROKEN, DYING, HUNGRY_AT_LOAD, SYSTEM, Namespace, condition, in_background, limited, model, service
+from stories import BROKEN, DYING, HUNGRY_AT_LOAD, Namespace, condition, in_background, limited, model, restart, service
 
 Json = dict[str, Any]
 OF = "serving.triton-operator.dev/service="
@@ -32,7 +32,7 @@ def bad_of(name: str, uri: str, **more: Any) -> Json:
     return service(name, uri=uri, **{"rollout": ROLLOUT} | more)
 
 
-@pytest.mark.long
+@pytest.mark.serial
 @pytest.mark.needs(Ability.GPUS)
 def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
     namespace: Namespace, cluster: provider.Cluster, images: provider.Images
@@ -99,8 +99,7 @@ def test_an_update_that_fails_costs_nothing_and_is_not_tried_again(
         namespace.until(untouched)  # the GPUs of what failed are free
 
         # Neither time nor another operator tries the same spec again.
-        cluster.kubectl("rollout", "restart", "deployment/triton-operator", f"--namespace={SYSTEM}")
-        cluster.kubectl("rollout", "status", "deployment/triton-operator", f"--namespace={SYSTEM}", "--timeout=90s")
+        restart(cluster)
         namespace.apply(*(body for body, _, _ in bad.values()), service("later", uri="configmap://good", replicas=0))
         namespace.wait("later", "Ready")  # it is at work
         assert untouched()

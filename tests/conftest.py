@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from cluster import evidence, several
+from cluster import evidence
 from triton_operator.api.names import Kind
 from triton_operator.edges.kubernetes import Kube
 
@@ -40,12 +40,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(worker_id: str) -> Iterator[Path]:
+def kubeconfig() -> Iterator[Path]:
     """The cluster that tests may use; an operator that is installed there rests meanwhile."""
     path = os.environ.get("KUBECONFIG", "")
-    if path and worker_id != "master":
-        several.enter(1 + int(worker_id.removeprefix("gw")))  # each worker has one of its own
-        path = os.environ["KUBECONFIG"]
     if not path or not Path(path).is_file():
         pytest.fail("KUBECONFIG names no cluster for tests: run `make cluster` and set KUBECONFIG as it says")
     selector = "--selector=app.kubernetes.io/name=triton-operator"
