@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import history
+from api import Api
 from cluster import evidence, provider
 from cluster.abilities import Ability
 from stories import SYSTEM, Json, Namespace, Tell, helm, install, operators, restart, restarts
@@ -102,6 +103,12 @@ def its_turn(shared: Path, able: None, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.fixture(scope="session")
+def api(cluster: provider.Cluster) -> Iterator[Api]:
+    with closing(Api(cluster)) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
 def images(cluster: provider.Cluster) -> provider.Images:
     return cluster.load()
 
@@ -146,31 +153,34 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
 
 
 @pytest.fixture
-def namespace(cluster: provider.Cluster, operator: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    with _made(cluster, "story-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")) as made:
+def namespace(
+    cluster: provider.Cluster, api: Api, operator: None, request: pytest.FixtureRequest
+) -> Iterator[Namespace]:
+    with _made(
+        cluster, api, "story-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    ) as made:
         yield made
 
 
 @pytest.fixture
-def other_namespace(cluster: provider.Cluster, operator: None) -> Iterator[Namespace]:
-    with _made(cluster, "story-other") as made:
+def other_namespace(cluster: provider.Cluster, api: Api, operator: None) -> Iterator[Namespace]:
+    with _made(cluster, api, "story-other") as made:
         yield made
 
 
-class _made:
-    def __init__(self, cluster: provider.Cluster, name: str) -> None:
-        self._cluster, self._name = cluster, name
-
-    def __enter__(self) -> Namespace:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted", STORY: "true"}
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._name, "labels": labels}}
-        self._cluster.kubectl("delete", "namespace", self._name, "--ignore-not-found", timeout_seconds=180)
-        self._cluster.kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
-        return Namespace(self._cluster, self._name)
-
-    def __exit__(self, *_: object) -> None:
-        space = f"--namespace={self._name}"
-        self._cluster.kubectl("delete", "tisvc", "--all", space, "--wait=true", timeout_seconds=60)
+@contextmanager
+def _made(cluster: provider.Cluster, api: Api, name: str) -> Iterator[Namespace]:
+    """A namespace of a story, which is left behind empty and on its way out."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", STORY: "true"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.kubectl("delete", "namespace", name, "--ignore-not-found", timeout_seconds=180)
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
+    try:
+        with closing(Namespace(cluster, api, name)) as made:
+            yield made
+    finally:
+        space = f"--namespace={name}"
+        cluster.kubectl("delete", "tisvc", "--all", space, "--wait=true", timeout_seconds=60)
         # Triton drains for up to 45 s; nobody waits for these pods any more.
-        self._cluster.kubectl("delete", "pods", "--all", space, "--grace-period=1", "--wait=false")
-        self._cluster.kubectl("delete", "namespace", self._name, "--wait=false")
+        cluster.kubectl("delete", "pods", "--all", space, "--grace-period=1", "--wait=false")
+        cluster.kubectl("delete", "namespace", name, "--wait=false")

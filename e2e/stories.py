@@ -1,6 +1,8 @@
 """What the stories are told with: a namespace as a user sees it, waiting, a caller inside the cluster."""
 
 import json
+import os
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -11,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from api import Api
 from benchmarks.load import manifests
 from cluster import gateway, prometheus
 from cluster.images import Images
@@ -27,6 +30,8 @@ SYSTEM = "triton-operator-system"
 HOST = "adder.example.com"
 """The host name by which the Gateway knows the service of a story."""
 SECONDS = 120  # pods are ready in 10 s here; a story that needs this long has failed
+
+BREATH_SECONDS = 0.1
 
 SLEEP = "import time; time.sleep(86400)"
 
@@ -118,9 +123,11 @@ def helm(cluster: Cluster, *words: str | Path) -> str:
 class Namespace:
     """A namespace, as a user works in it."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, api: Api, name: str) -> None:
         self.cluster = cluster
         self.name = name
+        self._api = api
+        self._callers: list[subprocess.Popen[str]] = []  # that have nothing to do
 
     def kubectl(self, *words: str, stdin: bytes | None = None) -> str:
         """Run kubectl in this namespace."""
@@ -132,21 +139,15 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> Json:
         """Read one object."""
-        body: Json = json.loads(self.kubectl("get", kind, name, "--output=json"))
-        return body
+        return self._api.get(kind, name, namespace=self.name)
 
     def listed(self, kind: str, selector: str = "") -> list[Json]:
         """List objects."""
-        words = ["get", kind, "--output=json", *([f"--selector={selector}"] if selector else [])]
-        items: list[Json] = json.loads(self.kubectl(*words))["items"]
-        return items
+        return self._api.list(kind, namespace=self.name, selector=selector)
 
     def cluster_deployments(self, namespace: str) -> list[Json]:
         """List the Deployments of another namespace."""
-        items: list[Json] = json.loads(
-            self.cluster.kubectl("get", "deployments", f"--namespace={namespace}", "--output=json")
-        )["items"]
-        return items
+        return self._api.list("deployments", namespace=namespace)
 
     def pods(self, service: str) -> list[Json]:
         """List the pods of a service that are not going away."""
@@ -163,8 +164,8 @@ class Namespace:
 
     def told(self, service: str, reason: str) -> list[str]:
         """What the events about a service say, oldest first."""
-        selector = f"involvedObject.name={service},reason={reason}"
-        items = json.loads(self.kubectl("get", "events", f"--field-selector={selector}", "--output=json"))["items"]
+        fields = f"involvedObject.name={service},reason={reason}"
+        items = self._api.list("events", namespace=self.name, fields=fields)
         return [event["message"] for event in sorted(items, key=lambda event: event["metadata"]["creationTimestamp"])]
 
     def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:
@@ -210,9 +211,28 @@ class Namespace:
     def call(self, service: str, **order: Any) -> Json:
         """Call a service from inside the cluster, over HTTP and gRPC; see benchmarks/load/call.py."""
         host = f"{service}.{order.pop('namespace', self.name)}.svc.cluster.local"
-        words = ("exec", "caller", "--", "python", "-m", "load.call", json.dumps({"host": host} | order))
-        answer: Json = json.loads(self.kubectl(*words))
+        caller = self._callers.pop() if self._callers else self._start_call()
+        assert caller.stdin
+        assert caller.stdout
+        caller.stdin.write(json.dumps({"host": host} | order) + "\n")
+        caller.stdin.flush()
+        line = caller.stdout.readline()
+        assert line, f"the caller has ended with {caller.wait()}"
+        answer: Json = json.loads(line)
+        self._callers.append(caller)
         return answer
+
+    def close(self) -> None:
+        """Let nobody call any more."""
+        for caller in self._callers:
+            caller.terminate()
+            caller.wait()
+
+    def _start_call(self) -> "subprocess.Popen[str]":
+        words = ("exec", "--stdin", "caller", f"--namespace={self.name}", "--", "python", "-m", "load.call")
+        environment = {**os.environ, **self.cluster.environment()}
+        command = [str(self.cluster.tools / "kubectl"), *words]
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextmanager
     def answers(self, service: str, *, value: float) -> Iterator["Counter[float | str]"]:
@@ -236,7 +256,7 @@ def in_background(what: Callable[[], object]) -> Iterator[None]:
 
     def repeat() -> None:
         try:
-            while not over.is_set():
+            while not over.wait(BREATH_SECONDS):
                 what()
         except Exception as error:
             failed.append(error)

@@ -53,7 +53,9 @@ def test_replicas_come_before_the_objective_is_lost_and_go_after_the_hold(
     cluster: provider.Cluster, namespace: Namespace, images: provider.Images, fresh_operator: None, tell: Tell
 ) -> None:
     namespace.apply(model("batched", code=BATCHED, more=BATCHING))
-    wish: Json = {"maxReplicas": 4, "objective": OBJECTIVE}
+    # As HPAs have it; the hold that the operator chooses by itself is twice as long.
+    window = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    wish: Json = {"maxReplicas": 4, "objective": OBJECTIVE, "behavior": window}
     namespace.apply(service("adder", uri="configmap://batched", routing=routing(), autoscaling=wish))
     namespace.wait("adder", "Ready")
     diary = Diary(namespace, "adder", images.operator.by_content, {"http": DAY}, host=HOST, via=address(cluster))

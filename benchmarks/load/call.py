@@ -1,6 +1,7 @@
-"""`python -m load.call ORDER`: call a service, each time on a connection of its own, and print the answers as JSON.
+"""`python -m load.call`: call services, each time on a connection of its own; orders come in, and answers go out.
 
-The order is JSON: host, and perhaps model, value (else the number of the call), and count (calls per protocol).
+Each is a line of JSON. An order has host, and perhaps model, value (else the number of the call), and count (calls per
+protocol). One process for many orders, as its start takes longer than they do.
 Not for: load; that is `python -m load`.
 """
 
@@ -30,5 +31,11 @@ async def call(order: dict[str, Any]) -> dict[str, list[Any]]:
     return answers
 
 
+async def serve() -> None:
+    """Carry out the orders that come in, one after the other, until there are no more."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await call(json.loads(line))), flush=True)
+
+
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(call(json.loads(sys.argv[1])))))
+    asyncio.run(serve())
