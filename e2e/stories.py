@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -133,6 +134,13 @@ class Namespace:
         """Run kubectl in this namespace."""
         return self.cluster.kubectl(f"--namespace={self.name}", *words, stdin=stdin)
 
+    def triton(self, *words: str) -> str:
+        """Run `kubectl triton` in this namespace, and return what it says."""
+        environment = self.cluster.environment()
+        plugins = f"{Path(sys.executable).parent}:{environment.get('PATH') or os.environ['PATH']}"
+        command = [self.cluster.tools / "kubectl", "triton", *words, f"--namespace={self.name}"]
+        return run(command, environment=environment | {"PATH": plugins}, timeout_seconds=120)
+
     def apply(self, *objects: Json) -> None:
         """Apply objects, as `kubectl apply -f` does."""
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects).encode())
@@ -164,9 +172,12 @@ class Namespace:
 
     def told(self, service: str, reason: str) -> list[str]:
         """What the events about a service say, oldest first."""
-        fields = f"involvedObject.name={service},reason={reason}"
-        items = self._api.list("events", namespace=self.name, fields=fields)
-        return [event["message"] for event in sorted(items, key=lambda event: event["metadata"]["creationTimestamp"])]
+        events = self._events(service, reason)
+        return [event["message"] for event in sorted(events, key=lambda event: event["metadata"]["creationTimestamp"])]
+
+    def warned(self, service: str, reason: str) -> None:
+        """Wait for a warning about a service: it is written just after the status that it is about."""
+        self.until(lambda: any(event["type"] == "Warning" for event in self._events(service, reason)), seconds=30)
 
     def wait(self, name: str, condition: str, seconds: int = SECONDS) -> Json:
         """Wait for a condition of a service, such as Ready or Stalled, with `kubectl wait` as users do."""
@@ -227,6 +238,10 @@ class Namespace:
         for caller in self._callers:
             caller.terminate()
             caller.wait()
+
+    def _events(self, service: str, reason: str) -> list[Json]:
+        fields = f"involvedObject.name={service},reason={reason}"
+        return self._api.list("events", namespace=self.name, fields=fields)
 
     def _start_call(self) -> "subprocess.Popen[str]":
         words = ("exec", "--stdin", "caller", f"--namespace={self.name}", "--", "python", "-m", "load.call")

@@ -17,6 +17,7 @@ from benchmarks.report import table
 from cluster import gateway, prometheus, provider
 from cluster.abilities import Ability
 from cluster.forward import forwarded
+from cluster.processes import CommandFailed
 from diary import Diary
 from stories import HOST, Json, Namespace, Tell, address, condition, model, routing, scale, service
 
@@ -236,6 +237,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     namespace.apply(apart(1, "one", steps=MANUAL), other(routing=routing(pathPrefix="/team/other", parentRefs=shut)))
     first = namespace.wait("adder", "Ready")["status"]["stable"]["name"]
     namespace.wait("adder", "TrafficVerified")
+    assert "fail" not in namespace.triton("doctor")
     namespace.until(lambda: "NoMatchingParent" in condition(namespace.get("tisvc", "other"))["message"])
     namespace.apply(other(routing=routing(pathPrefix="/team/other")))
     namespace.wait("other", "TrafficVerified")
@@ -262,7 +264,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     # A call that is open when it is rolled back goes on with its pod, and ends with that; others go to what serves.
     namespace.start_caller(images.operator.by_content)
     with streaming(namespace, address(cluster), TESTERS) as came:
-        namespace.act("adder", "abort", f"{second}/1")
+        namespace.triton("abort", "adder")
         namespace.until(lambda: condition(namespace.get("tisvc", "adder"))["reason"] == "Aborted")
         assert asked(cluster, TESTERS) == {(200, first)}
     tell(f"the stream that was open at the rollback: {came}")
@@ -274,9 +276,12 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     diary = Diary(namespace, "adder", images.operator.by_content, RATES, host=HOST, via=address(cluster))
     with diary.phase("step by step"):
         namespace.apply(apart(2, "two", steps=MANUAL))
-        namespace.act("adder", "retry", f"{second}/2")
+        namespace.triton("retry", "adder")
         namespace.until(lambda: weight(namespace) == 10)
         namespace.wait("adder", "CanaryPaused")
+        with pytest.raises(CommandFailed, match="ended with 4"):  # a person is waited for
+            namespace.triton("status", "adder", "--watch")
+        assert "of requests go to" in namespace.triton("explain", "adder")
         # A person's edit of the weights is put back.
         patch = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
         for kind in ("httproute", "grpcroute"):
@@ -284,7 +289,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         namespace.until(lambda: weights(namespace) == weights(namespace, "grpcroute") == {first: 90, second: 10})
         # While nobody takes weights over, what is there serves on.
         scale(cluster, f"deployment/{CONTROL}", gateway.SYSTEM, 0)
-        namespace.act("adder", "promote", f"{second}/3")
+        assert f"promote of {second} is taken" in namespace.triton("promote", "adder")
         namespace.until(lambda: weights(namespace) == {first: 50, second: 50})
         told = condition(namespace.get("tisvc", "adder"), "TrafficVerified")
         assert (told["status"], told["reason"]) == ("False", "RouteNotAccepted")
@@ -294,7 +299,7 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
         # Without Prometheus nothing is promoted either.
         scale(cluster, f"deployment/{prometheus.NAME}", prometheus.NAMESPACE, 0)
         namespace.until(lambda: "nothing was counted since" in condition(namespace.get("tisvc", "adder"))["message"])
-        namespace.act("adder", "promote", f"{second}/4")
+        namespace.triton("promote", "adder")
         namespace.until(lambda: status(namespace)["rollout"]["step"] == 4)
         assert status(namespace)["stable"]["version"] == 1
         scale(cluster, f"deployment/{prometheus.NAME}", prometheus.NAMESPACE, 1)
@@ -302,12 +307,11 @@ def test_a_person_leads_the_canary_and_silence_promotes_nothing(
     with diary.phase("all at once, and back"):
         namespace.apply(apart(3, "three", steps=MANUAL))
         namespace.until(lambda: weight(namespace) == 10)
-        third = status(namespace)["canary"]["name"]
-        namespace.act("adder", "promote-full", f"{third}/5")
+        namespace.triton("promote-full", "adder")
         settled(namespace, 3)
-        namespace.act("adder", "undo", f"{second}/6")
+        namespace.triton("undo", "adder")
         namespace.until(lambda: weight(namespace) == 10)  # the way back is a canary too
-        namespace.act("adder", "promote-full", f"{second}/7")
+        namespace.triton("promote-full", "adder")
         namespace.until(lambda: status(namespace)["stable"]["version"] == 2)
         namespace.until(lambda: len(namespace.pods("adder")) == 1)
     found = diary.stop()

@@ -183,7 +183,7 @@ def test_each_common_cause_is_told_exactly_and_a_corrected_spec_recovers(namespa
     )
     for name, (_, reason, words) in broken.items():
         namespace.failure(name, reason, words)
-        assert "Warning" in namespace.kubectl("get", "events", "--field-selector", f"reason={reason}"), name
+        namespace.warned(name, reason)
         assert words in condition(namespace, name, "Ready")["message"], name
         if name != "litter":
             namespace.apply(service(name, uri=good))  # it recovers while the others are waited for
@@ -243,6 +243,7 @@ def test_a_pod_whose_backend_has_died_or_ran_out_of_memory_is_replaced(
         failure = seen[name]
         assert (failure["reason"], failure["message"], failure.get("exitCode")) == (reason, message, exit_code), name
         assert failure["pod"] == pods[name]
+        namespace.warned(name, reason)
         assert namespace.told(name, reason) == [message]
         assert f"0 of 1 pods of revision {failure['revision']} are ready; " in conditions[name]["message"]
         assert f"{reason}: {message}" in conditions[name]["message"]

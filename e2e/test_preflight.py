@@ -91,4 +91,4 @@ def test_a_pod_that_the_operator_cannot_reach_is_waited_for(
         assert before < namespace.uids("adder")  # what served serves on, beside the pod that waits
     after = namespace.wait("adder", "Ready")
     assert after["status"]["stable"]["version"] == 2
-    assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=PodUnreachable")
+    namespace.warned("adder", "PodUnreachable")

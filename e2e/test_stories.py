@@ -157,7 +157,7 @@ def test_a_bad_model_beside_a_good_one_is_told_exactly_and_mended_by_a_new_spec(
     assert condition(empty, "Ready")["reason"] == "BadLayout"
     namespace.failure("broken", "ContainerExited", "the weights are missing")
     namespace.failure("missing", "ConfigMapMissing", "the ConfigMap nowhere, which the spec names, does not exist")
-    assert "Warning" in namespace.kubectl("get", "events", "--field-selector", "reason=ContainerExited")
+    namespace.warned("broken", "ContainerExited")
     namespace.reach("good")
     assert namespace.call("good", value=1) == {"http": [2], "grpc": [2], "failures": []}
 
