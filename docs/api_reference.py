@@ -35,7 +35,7 @@ def reference() -> str:
     """Print the page, byte for byte the same each time."""
     version = custom_resource_definition()["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
-    sections = [HEAD, "`metadata.name` is bounded, too.", *_rules(schema), _columns(), "## spec\n"]
+    sections = [HEAD, "`metadata.name` is bounded, too.\n", *_rules(schema), _columns(), "## spec\n"]
     for part in ("spec", "status"):
         if part == "status":
             sections.append("## status\n")
@@ -131,7 +131,7 @@ def _cell(text: str) -> str:
 def _plain(text: str) -> str:
     """Keep Markdown from reading signs in a text, but for what stands in backticks."""
     parts = text.split("`")
-    parts[::2] = (re.sub(r"[*_<]", r"\\\g<0>", part) for part in parts[::2])
+    parts[::2] = (re.sub(r"[*<]|\b_\B|\B_\b|\B_\B", r"\\\g<0>", part) for part in parts[::2])
     return "`".join(parts)
 
 
