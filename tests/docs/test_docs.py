@@ -17,6 +17,7 @@ import pytest
 import typer
 import yaml
 
+from triton_operator.api.crd import custom_resource_definition
 from triton_operator.api.names import API_VERSION, INFERENCE_SERVICE
 from triton_operator.cli.files import Document
 from triton_operator.cli.lint import Level, lint
@@ -32,7 +33,7 @@ PROGRAM: Any = typer.main.get_command(app)
 LEAST: Json = {"model": {"name": "m", "uri": "pvc://models/m"}}
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^(?P=indent)```\s*?$", re.M | re.S)
-CODE = re.compile(r"(`+)(.+?)\1", re.S)
+CODE = re.compile(r"(`+)((?:(?!\n\n).)+?)\1", re.S)
 LINK = re.compile(r"\]\(\s*<?(?P<target>[^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.M)
 HEREDOC = re.compile(r"<<-?'?(?P<end>\w+)'?\n(?P<body>.*?)^(?P=end)$", re.M | re.S)
@@ -257,12 +258,84 @@ def test_a_task_that_the_makefile_does_not_have_is_found() -> None:
     assert unknown_tasks(page_of("`make tests`\n```sh\nmake e2e STORY=1\n```")) == ["STORY=1", "tests"]
 
 
+# Fields
+
+FIELDS: Json = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+SPEC: Json = FIELDS["spec"]
+OF_OTHER_KINDS = ("docs/argo-cd.md", "docs/flux.md")  # their fields are those of Applications and Kustomizations, too
+FIELD = re.compile(r"[a-z][A-Za-z]*(?:\[\])?(?:\.[a-z][A-Za-z]*(?:\[\])?)+(?=$|[ :=,])")
+
+
+def unknown_fields(page: Page) -> list[str]:
+    """Paths in prose that begin like a field of the resource, or a value of the chart, and are neither."""
+    unknown = []
+    for span in page.spans():
+        if not (match := FIELD.match(span)) or span.startswith("metadata."):
+            continue
+        keys = match[0].split(".")
+        known = [has_field({"properties": FIELDS}, keys), has_field(SPEC, keys), has_value(SCHEMA, keys)]
+        inner = [has_field(part, keys) for part in SPEC["properties"].values() if keys[0] in part.get("properties", ())]
+        if any(keys[0] in of for of in (FIELDS, SPEC["properties"], SCHEMA["properties"])) or inner:
+            unknown += [] if any(known) or any(inner) else [match[0]]
+    return unknown
+
+
+def has_field(schema: Json, keys: list[str]) -> bool:
+    if not keys:
+        return True
+    if "items" in schema:
+        return has_field(schema["items"], keys)
+    found = schema.get("properties", {}).get(keys[0].removesuffix("[]"), schema.get("additionalProperties"))
+    return found is not None and has_field(found, keys[1:])
+
+
+@BY_PAGE
+def test_every_field_that_is_named_is_there(page: Page) -> None:
+    assert page.name in OF_OTHER_KINDS or unknown_fields(page) == []
+
+
+def test_a_field_that_is_not_there_is_found() -> None:
+    good = (
+        "`spec.gpu.count: 1` `status.rollout` `rollout.steps[].setWeight` `analysis.errors` `gpu.provider` `a.b` `c d`"
+    )
+    assert unknown_fields(page_of(good)) == []
+    for name in ("spec.gpus.count", "spec.gpu.cuont", "status.rolout", "rollout.maxSurge", "prometheus.uri"):
+        assert unknown_fields(page_of(f"`{name}`")) == [name]
+
+
+def unknown_reasons(page: Page) -> list[str]:
+    """Reasons in the first column of tables that no line of the operator gives."""
+    cells = re.findall(r"^\|([^|]+)\|", page.prose, re.M)
+    named = {word for cell in cells for word in re.findall(r"`([A-Z][a-z]+(?:[A-Z]+[a-z]*)+)`", cell)}
+    return sorted(named - SAID)
+
+
+SAID = {
+    word
+    for file in (ROOT / "operator").rglob("*.py")
+    for word in re.findall(r"[\"']([A-Z][A-Za-z]+)[\"']", file.read_text(encoding="utf-8"))
+}
+
+
+@pytest.mark.parametrize("name", ["status.md", "troubleshooting.md", "sources/README.md", "tutorials/air-gap.md"])
+def test_every_reason_is_one_that_the_operator_gives(name: str) -> None:
+    page = next(page for page in PAGES if page.name == f"docs/{name}")
+    assert unknown_reasons(page) == []
+
+
+def test_a_reason_that_nobody_gives_is_found() -> None:
+    assert unknown_reasons(page_of("| `BadLayout` | `Nothing` |\n| `BadLayuot`, `NoSpace` | x |")) == ["BadLayuot"]
+
+
 # Specs
 
 
 def services(page: Page) -> Iterator[Json]:
     """InferenceServices of a page; what is only a part of a spec is added to the least one."""
-    texts = [*page.fences("yaml"), *(doc["body"] for text in page.fences("sh") for doc in HEREDOC.finditer(text) if "apiVersion:" in doc["body"])]
+    texts = [
+        *page.fences("yaml"),
+        *(doc["body"] for text in page.fences("sh") for doc in HEREDOC.finditer(text) if "apiVersion:" in doc["body"]),
+    ]
     for text in texts:
         for body in yaml.safe_load_all(text):
             if isinstance(body, dict) and body.keys() == {"spec"}:
