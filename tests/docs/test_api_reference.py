@@ -1,4 +1,4 @@
-"""docs/reference/api.md has every field, bound and rule of the CustomResourceDefinition, and is found out when stale."""
+"""docs/reference/api.md has every field, bound and rule of the CRD, and is found out when stale."""
 
 import sys
 from collections.abc import Iterator
