@@ -23,6 +23,7 @@ from triton_operator.cli.files import Document
 from triton_operator.cli.lint import Level, lint
 from triton_operator.cli.options import hoisted
 from triton_operator.cli.program import app
+from triton_operator.cli.remedies import REMEDIES
 
 Json = dict[str, Any]
 
@@ -321,6 +322,11 @@ SAID = {
 def test_every_reason_is_one_that_the_operator_gives(name: str) -> None:
     page = next(page for page in PAGES if page.name == f"docs/{name}")
     assert unknown_reasons(page) == []
+
+
+def test_every_reason_with_a_remedy_stands_in_the_docs() -> None:
+    told = "".join(page.text for page in PAGES if page.name in ("docs/status.md", "docs/autoscaling.md"))
+    assert [reason for reason in REMEDIES if f"`{reason}`" not in told] == []
 
 
 def test_a_reason_that_nobody_gives_is_found() -> None:
