@@ -8,7 +8,7 @@ from collections.abc import Mapping
 REMEDIES: Mapping[str, str] = {
     "BadLayout": "correct spec.model.uri: the message names the right one where it can",
     "NoVersions": "correct spec.model.version, or add that version to the source",
-    "NotFound": "correct the path, or spec.runtime.securityContext.fsGroup",
+    "NotFound": "correct spec.model.uri, or put the model there",
     "Unreadable": "correct the path, or spec.runtime.securityContext.fsGroup",
     "BadConfig": "mend config.pbtxt at the line and column that are given",
     "AccessDenied": "correct the Secret of spec.model.credentials, or what it may read",
