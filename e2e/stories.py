@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ CHART = ROOT / "charts" / "triton-operator"
 SYSTEM = "triton-operator-system"
 HOST = "adder.example.com"
 """The host name by which the Gateway knows the service of a story."""
+SHARED = (SYSTEM, gateway.SYSTEM, prometheus.NAMESPACE)
+"""Namespaces of what all stories use."""
 SECONDS = 120  # pods are ready in 10 s here; a story that needs this long has failed
 
 BREATH_SECONDS = 0.1
@@ -114,6 +117,28 @@ def kill(cluster: Cluster, pod: Json, container: str) -> None:
 def restarts(pod: Json) -> int:
     """How often containers of a pod were started again."""
     return sum(status["restartCount"] for status in pod["status"].get("containerStatuses", ()))
+
+
+def bring_back(cluster: Cluster, node: str) -> None:
+    """Start a node again that was ended, and wait until what stories share runs on it anew, or elsewhere."""
+    since = datetime.now(UTC).replace(microsecond=0)
+    cluster.bring_back(node)
+
+    def runs(pod: Json) -> bool:
+        status = pod["status"]
+        if status["phase"] == "Succeeded":
+            return True
+        here = pod["spec"].get("nodeName") == node
+        containers = [each for each in status.get("containerStatuses", ()) if each["ready"]]
+        begun = [datetime.fromisoformat(each["state"]["running"]["startedAt"]) for each in containers]
+        ready = len(containers) == len(pod["spec"]["containers"])
+        return ready and "deletionTimestamp" not in pod["metadata"] and not (here and min(begun) < since)
+
+    def all_run() -> bool:
+        listed = (cluster.kubectl("get", "pods", f"--namespace={name}", "--output=json") for name in SHARED)
+        return all(runs(pod) for found in listed for pod in json.loads(found)["items"])
+
+    wait_until(all_run, SECONDS)
 
 
 def helm(cluster: Cluster, *words: str | Path) -> str:
@@ -204,11 +229,7 @@ class Namespace:
 
     def until(self, what: Callable[[], Any], seconds: int = SECONDS) -> Any:
         """Wait until something holds, and return it."""
-        deadline = time.monotonic() + seconds
-        while not (held := what()):
-            assert time.monotonic() < deadline, f"not so within {seconds} s: {what}"
-            time.sleep(0.3)
-        return held
+        return wait_until(what, seconds)
 
     def start_caller(self, image: str) -> None:
         """Start a pod from which services are called through their DNS names, as an application does."""
@@ -261,6 +282,15 @@ class Namespace:
 
         with in_background(call):
             yield seen
+
+
+def wait_until(what: Callable[[], Any], seconds: int) -> Any:
+    """Wait until something holds, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (held := what()):
+        assert time.monotonic() < deadline, f"not so within {seconds} s: {what}"
+        time.sleep(0.3)
+    return held
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from cluster import provider
 from cluster.abilities import Ability
-from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, in_background, limited, model, service
+from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, bring_back, in_background, limited, model, service
 
 Json = dict[str, Any]
 
@@ -284,7 +284,7 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
         namespace.until(lambda: ready(namespace, "adder"), seconds=180)
         assert node not in {pod["spec"]["nodeName"] for pod in namespace.pods("adder")}
     finally:
-        cluster.bring_back(node)
+        bring_back(cluster, node)
     selector = "serving.triton-operator.dev/service=adder"
     namespace.until(lambda: len(namespace.listed("pods", selector)) == 2)
     assert ready(namespace, "adder")
@@ -309,7 +309,7 @@ def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
         without = json.dumps({"status": {"capacity": {"nvidia.com/gpu": "0"}}})
         cluster.kubectl("patch", "node", node, "--subresource=status", "--patch", without)
         cluster.lose_node(node)
-        cluster.bring_back(node)
+        bring_back(cluster, node)
         words = "Node didn't have enough resource: nvidia.com/gpu, requested: 1"
         refused = namespace.failure("adder", "InsufficientGPU", words)
         assert refused["pod"] == by_node[node]

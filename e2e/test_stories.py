@@ -53,6 +53,15 @@ def test_a_model_is_applied_served_scaled_suspended_resumed_and_deleted(
     assert scaled["status"]["readyReplicas"] == 3
     scale = namespace.kubectl("get", "--raw", _scale_path(namespace, "adder"))
     assert '"replicas":3' in scale.split('"status"')[1]
+    # An autoscaler of Kubernetes' own goes by the same: it needs no metrics to keep to its bounds.
+    namespace.kubectl("autoscale", "tisvc/adder", "--min=1", "--max=2", "--cpu=50%")
+    namespace.until(lambda: namespace.get("tisvc", "adder")["spec"]["replicas"] == 2)
+    scaled = namespace.wait("adder", "Ready")
+    assert scaled["status"]["readyReplicas"] == 2
+    (hpa,) = namespace.listed("horizontalpodautoscalers")
+    able = next(each for each in hpa["status"]["conditions"] if each["type"] == "AbleToScale")
+    assert able["status"] == "True"
+    namespace.kubectl("delete", "hpa/adder")
 
     namespace.kubectl("patch", "tisvc/adder", "--type=merge", "--patch", '{"spec": {"suspend": true}}')
     suspended = namespace.wait("adder", "Suspended")
