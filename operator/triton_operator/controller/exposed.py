@@ -74,7 +74,7 @@ SERVICES = (
     _gauge(
         "service_condition",
         "1 for each condition that is not as it is where all is well: Ready, Available, Accepted, TrafficVerified and"
-        " ScalingActive that are not True, any other that is not False. Reconciling is left out: Ready is Unknown then.",
+        " ScalingActive that are not True, others that are not False. Reconciling is left out: Ready is Unknown then.",
         *_SERVICE,
         "type",
         "status",
@@ -112,7 +112,7 @@ AUTOSCALING = (
     _gauge("autoscaling_ready_replicas", "Replicas in service that are ready.", *_SERVICE),
     _gauge(
         "autoscaling_limited",
-        "1 while something stands in the way of more replicas: max, nodes, quota or metrics. Absent while nothing does.",
+        "1 while something stands in the way of more replicas: max, nodes, quota or metrics; else absent.",
         *_SERVICE,
         "by",
     ),
