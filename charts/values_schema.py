@@ -78,6 +78,7 @@ BOUNDS: dict[str, Json] = {
     "dashboards.namespace": _or_empty(_NAME),
     "dashboards.labels": _LABELS,
     "dashboards.annotations": _ANNOTATIONS,
+    "networkPolicy.ingressFrom": {"type": "array", "items": {"$ref": "#/definitions/NetworkPolicyPeer"}},
     "networkPolicy.apiServerPorts": {"type": "array", "items": _PORT, "minItems": 1, "uniqueItems": True},
     "networkPolicy.prometheusPort": _PORT,
     "networkPolicy.extraEgress": {

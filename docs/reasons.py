@@ -46,7 +46,7 @@ class Row:
 
     Attributes:
         reasons: their names.
-        where: types of the conditions that have them, `lastFailure`, or `event` with its type.
+        where: types of the conditions that have them, `lastFailure`, `event` with its type, or a metric.
         means: when they are given.
         act: what to do; "" for nothing.
     """
@@ -197,6 +197,12 @@ ROWS = (
         _FAILED,
         "the kubelet cannot set the pod up, in its words",
         "see the node",
+    ),
+    Row(
+        ("Other",),
+        ("the metric `triton_operator_service_condition`",),
+        "the reason in the status has other characters than letters and digits",
+        "see the status",
     ),
     Row(("Promoted",), ("event (Normal)",), "a revision serves from now on"),
     Row(

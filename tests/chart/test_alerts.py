@@ -97,8 +97,8 @@ BY_JOB = {"job": "operators/triton-operator"}
 UNAVAILABLE = ("Available", "False", "NoReadyPods")
 ANOTHER = 'job="elsewhere/triton-operator"'
 UNLED = (
-    "No replica of operators/triton-operator leads, or none is scraped. What serves goes on serving, but nothing is rolled"
-    " out, scaled or repaired."
+    "No replica of operators/triton-operator leads, or none is scraped. What serves goes on serving, but nothing is"
+    " rolled out, scaled or repaired."
 )
 CASES: dict[str, dict[str, Case]] = {
     "TritonServiceUnavailable": {

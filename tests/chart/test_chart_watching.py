@@ -178,6 +178,7 @@ def test_values_of_rules_are_taken_in(render: Render) -> None:
         pytest.param({"prometheusRule": {"failedRequestsPercent": 0}}, "failedRequestsPercent", id="none may fail"),
         pytest.param({"prometheusRule": {"notReadyMinutes": "1h"}}, "notReadyMinutes", id="not minutes"),
         pytest.param({"networkPolicy": {"apiServerPorts": []}}, "apiServerPorts", id="no API server"),
+        pytest.param({"networkPolicy": {"ingressFrom": [{"namespace": "a"}]}}, "namespace", id="misspelt in a peer"),
         pytest.param({"networkPolicy": {"extraEgress": [{"port": 1}]}}, "port", id="misspelt inside a rule"),
         pytest.param({"dashboards": {"namespace": "A"}}, "namespace", id="not a namespace"),
     ],
@@ -241,6 +242,10 @@ def test_the_policy_lets_in_probes_and_scrapes_alone(render: Render) -> None:
     (rule,) = policy["ingress"]
     named = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
     assert [named[port["port"]] for port in rule["ports"]] == [8080]
+    assert "from" not in rule
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    restricted = render({"networkPolicy": {"enabled": True, "ingressFrom": peers}}).one("NetworkPolicy")["spec"]
+    assert [rule["from"] for rule in restricted["ingress"]] == [peers]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_what_is_amiss_is_shown_with_its_reason_until_it_is_over() -> None:
     assert 'services_in_phase{phase="Loading"} 0.0' in shown(metrics, "services_in_phase{")
 
 
+@pytest.mark.parametrize("reason", ["a b", 'x"y\n', "R" * 65, "OutOfnvidia.com/gpu", ""])
+def test_words_that_are_no_reason_do_not_become_a_label(reason: str) -> None:
+    metrics = Metrics()
+    metrics.told(VISION, status(Ready=("False", reason)))
+    assert shown(metrics, "service_condition{") == {
+        f'service_condition{{{OF_VISION},reason="Other",status="False",type="Ready"}} 1.0'
+    }
+
+
 def test_every_condition_is_known_to_be_good_or_bad() -> None:
     well = {"Ready", "Available", "Accepted", "TrafficVerified", "ScalingActive"}
     ill = {"Stalled", "Suspended", "ServesOnCPU", "CanaryPaused", "CanaryFailed"}

@@ -5,6 +5,7 @@ pods.
 """
 
 import platform
+import re
 from collections import Counter as Count
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -38,6 +39,8 @@ Result = Literal["done", "again", "error"]
 """How a reconcile ended: nothing more to do; to be looked at again later; failed, tried again."""
 
 _TRUE_IF_WELL = frozenset({READY, AVAILABLE, ACCEPTED, TRAFFIC_VERIFIED, SCALING_ACTIVE})
+# Whoever may write a pod's status can have any words told as a reason.
+_REASON = re.compile(r"[A-Za-z0-9]{1,64}")
 _OF_AUTOSCALING = "autoscaling_"
 
 
@@ -213,4 +216,6 @@ def _amiss(condition: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Give type, status and reason of a condition that is not as it is where all is well; else None."""
     type_, status = condition["type"], condition["status"]
     well = "True" if type_ in _TRUE_IF_WELL else "False"
-    return None if type_ == RECONCILING or status == well else (type_, status, condition["reason"])
+    if type_ == RECONCILING or status == well:
+        return None
+    return type_, status, condition["reason"] if _REASON.fullmatch(condition["reason"]) else "Other"
