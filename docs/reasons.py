@@ -254,6 +254,39 @@ ROWS = (
     ),
 )
 
+PRECISE = (
+    Row(("AccessDenied",), _FAILED, "the source refuses to be read", "correct what the Secret's owner may read"),
+    Row(("BadCredentials",), _FAILED, "the credentials are refused, or cannot be read", "correct the Secret"),
+    Row(("Unreachable",), _FAILED, "the source does not answer", "correct the uri, or let the pods reach it"),
+    Row(
+        ("SourceChanged",),
+        _FAILED,
+        "the source holds other files than those of the revision",
+        "put them back, or [refresh](../versions.md)",
+    ),
+    Row(("NotFound",), _FAILED, "the path is not there", "correct the path"),
+    Row(("Unreadable",), _FAILED, "the path may not be read by the pod's user", "correct `securityContext.fsGroup`"),
+    Row(
+        ("ContainerCannotStart",),
+        _FAILED,
+        "a container cannot be made: a Secret, a ConfigMap or a key is missing",
+        "create it",
+    ),
+    Row(("VolumeMissing",), _FAILED, "a claim is missing, or cannot be mounted", "create it, or see the message"),
+    Row(
+        ("CanaryPaused",),
+        PLACES["CanaryPaused"],
+        "the canary waits for a person; the reason of the condition `CanaryPaused` says why",
+        "[act](../canary.md#people)",
+    ),
+    Row(
+        ("CanaryProgressing",),
+        _GOING,
+        "a new revision is on trial; the message says at which step and what its requests have shown",
+    ),
+)
+"""Of reasons that docs/status.md puts together, each by itself."""
+
 CONDITIONS = (
     ("Ready", "this generation is fully realised", "stalled", "under way"),
     ("Available", "requests are served", "no pod that serves is ready", ""),
@@ -296,7 +329,9 @@ def of_status_page(text: str) -> Iterator[Row]:
 def all_rows() -> list[Row]:
     """List the rows of the reference, by name."""
     page = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
-    return sorted((*of_status_page(page), *ROWS), key=lambda row: (row.reasons, row.where))
+    precise = {reason for row in PRECISE for reason in row.reasons}
+    of_page = (row for row in of_status_page(page) if precise.isdisjoint(row.reasons))
+    return sorted((*of_page, *PRECISE, *ROWS), key=lambda row: (row.reasons, row.where))
 
 
 def files() -> list[Path]:
@@ -365,7 +400,7 @@ def unknown() -> list[str]:
         f"{word} ({', '.join(sorted(written[word]))}) is described neither in docs/status.md nor in docs/reasons.py"
         for word in sorted(written.keys() - described - (NOT_REASONS - certain()))
     ]
-    read = {reason for row in ROWS for reason in row.reasons} | PLACES.keys()
+    read = {reason for row in (*PRECISE, *ROWS) for reason in row.reasons} | PLACES.keys()
     said += [
         f"docs/reasons.py describes {word}, which the code does not have" for word in sorted(read - written.keys())
     ]
