@@ -106,11 +106,19 @@ CASES: dict[str, dict[str, Case]] = {
             amiss(UNAVAILABLE, ("Ready", "Unknown", "PodsNotReady")),
             6,
             OF,
-            "No pod of models/vision that takes requests has been ready for 5 minutes, and it is not its first load"
-            " that is waited for.",
+            "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is"
+            " waited for.",
         ),
         "for a moment": Case(amiss(UNAVAILABLE, ("Ready", "Unknown", "PodsNotReady")), 4),
         "it loads for the first time": Case(amiss(UNAVAILABLE, ("Ready", "Unknown", "Loading")), 60),
+        "it is brought back": Case(amiss(UNAVAILABLE, ("Ready", "Unknown", "Resuming")), 60),
+        "its first load has failed": Case(
+            amiss(UNAVAILABLE, ("Ready", "False", "LoadTimeout")),
+            6,
+            OF,
+            "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is"
+            " waited for.",
+        ),
         "it is suspended": Case(amiss(("Available", "False", "Suspended"), ("Suspended", "True", "Suspended")), 60),
         "no replicas are wanted": Case(amiss(UNAVAILABLE), 60),
         "another operator's": Case(

@@ -145,11 +145,13 @@ def test_there_is_a_runbook_for_each_alert_and_no_other(render: Render) -> None:
     pages = {path.stem: path.read_text(encoding="utf-8") for path in RUNBOOKS.glob("Triton*.md")}
     assert pages.keys() == {rule["alert"] for rule in rules(render(ON))}
     index = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+    monitoring = (RUNBOOKS.parent / "monitoring.md").read_text(encoding="utf-8")
     for rule in rules(render(ON)):
         page, name = pages[rule["alert"]], rule["alert"]
         assert page.startswith(f"# {name}\n")
         assert re.findall(r"^## (.+)$", page, re.MULTILINE) == ["What it means", "How to look", "What to do"]
         assert f"| [{name}]({name}.md) | {rule['labels']['severity']} |" in index
+        assert f"| [{name}](runbooks/{name}.md) | {rule['labels']['severity']} |" in monitoring
 
 
 def test_runbooks_name_commands_that_exist() -> None:
