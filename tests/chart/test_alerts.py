@@ -100,14 +100,17 @@ UNLED = (
     "No replica of operators/triton-operator leads, or none is scraped. What serves goes on serving, but nothing is"
     " rolled out, scaled or repaired."
 )
+UNSERVED = (
+    "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is waited"
+    " for."
+)
 CASES: dict[str, dict[str, Case]] = {
     "TritonServiceUnavailable": {
         "its pods are gone": Case(
             amiss(UNAVAILABLE, ("Ready", "Unknown", "PodsNotReady")),
             6,
             OF,
-            "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is"
-            " waited for.",
+            UNSERVED,
         ),
         "for a moment": Case(amiss(UNAVAILABLE, ("Ready", "Unknown", "PodsNotReady")), 4),
         "it loads for the first time": Case(amiss(UNAVAILABLE, ("Ready", "Unknown", "Loading")), 60),
@@ -116,8 +119,7 @@ CASES: dict[str, dict[str, Case]] = {
             amiss(UNAVAILABLE, ("Ready", "False", "LoadTimeout")),
             6,
             OF,
-            "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is"
-            " waited for.",
+            UNSERVED,
         ),
         "it is suspended": Case(amiss(("Available", "False", "Suspended"), ("Suspended", "True", "Suspended")), 60),
         "no replicas are wanted": Case(amiss(UNAVAILABLE), 60),
