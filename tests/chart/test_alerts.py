@@ -101,8 +101,8 @@ UNLED = (
     " rolled out, scaled or repaired."
 )
 UNSERVED = (
-    "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is waited"
-    " for."
+    "No pod of models/vision that takes requests has been ready for 5 minutes, and no first load or resumption is"
+    " waited for."
 )
 CASES: dict[str, dict[str, Case]] = {
     "TritonServiceUnavailable": {
