@@ -1,4 +1,4 @@
-"""Write what the chart has of other files: the CRD's template, values.schema.json and the README's table of values.
+"""Write what the chart has of other files: the CRD's template, dashboards, values.schema.json, the README's table.
 
 Not for: what is written by hand, values.yaml first of all.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from dashboards import DASHBOARDS, grafana
 from values_schema import Value, read_values, values_schema
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     values = read_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     for path in sorted(CRDS.glob("*.yaml")):
         yield CHART / "templates" / "crds" / path.name, crd_template(path.read_text(encoding="utf-8"))
+    for name, dashboard in DASHBOARDS.items():
+        text = json.dumps(grafana(dashboard), indent=1, ensure_ascii=False)
+        yield CHART / "dashboards" / f"{name}.json", f"{text}\n"
     yield CHART / "values.schema.json", json.dumps(values_schema(values), indent=1, ensure_ascii=False) + "\n"
     yield CHART / "README.md", readme((CHART / "README.md").read_text(encoding="utf-8"), values)
 
@@ -83,7 +87,8 @@ def main() -> int:
     check = parser.parse_args().check
     wanted = dict(generated())
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    surplus = [path for path in (CHART / "templates" / "crds").glob("*") if path not in wanted]
+    folders = (CHART / "templates" / "crds", CHART / "dashboards")
+    surplus = [path for folder in folders for path in folder.glob("*") if path not in wanted]
     if check:
         for path in (*stale, *surplus):
             print(f"{path.relative_to(ROOT)} is stale: run `make crds`", file=sys.stderr)

@@ -17,6 +17,8 @@ from triton_operator.api.settings import Settings
 
 Json = dict[str, Any]
 
+_APIS = ("io.k8s.api.core.v1.", "io.k8s.api.networking.v1.", "io.k8s.apim")
+
 _LABEL_VALUE = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _PATH = r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
@@ -41,6 +43,7 @@ _REGISTRY = _or_empty(_text(f"^{_HOST}(/{_PATH})?$", 255))
 _REPOSITORY = _text(f"^{_PATH}$", 255)
 _TAG = _text(r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$", 128)
 _DIGEST = _or_empty(_text(r"^sha256:[0-9a-f]{64}$", 71))
+_PORT: Json = {"type": "integer", "minimum": 1, "maximum": 65535}
 _QUANTITIES: Json = {
     "type": "object",
     "additionalProperties": {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?$"},
@@ -66,6 +69,22 @@ BOUNDS: dict[str, Json] = {
     "prometheus.caConfigMap": _or_empty(_NAME),
     "prometheus.tokenFile": _text(r"^(/[^\s]*)?$", 1024),
     "podMonitor.labels": _LABELS,
+    "serviceMonitor.intervalSeconds": {"type": "integer", "minimum": 1, "maximum": 3600},
+    "serviceMonitor.labels": _LABELS,
+    "prometheusRule.labels": _LABELS,
+    "prometheusRule.runbookUrl": _text(r"^https?://[^\s\"'{}]*[^\s\"'{}/]$", 1024),
+    "prometheusRule.notReadyMinutes": {"type": "integer", "minimum": 1, "maximum": 100000},
+    "prometheusRule.failedRequestsPercent": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+    "dashboards.namespace": _or_empty(_NAME),
+    "dashboards.labels": _LABELS,
+    "dashboards.annotations": _ANNOTATIONS,
+    "networkPolicy.ingressFrom": {"type": "array", "items": {"$ref": "#/definitions/NetworkPolicyPeer"}},
+    "networkPolicy.apiServerPorts": {"type": "array", "items": _PORT, "minItems": 1, "uniqueItems": True},
+    "networkPolicy.prometheusPort": _PORT,
+    "networkPolicy.extraEgress": {
+        "type": "array",
+        "items": {"$ref": "#/definitions/NetworkPolicyEgressRule"},
+    },
     "prometheus.headers": {"type": "object", "additionalProperties": _text("^[ -~]*$", 4096)},
     "serviceAccount.name": _or_empty(_NAME),
     "serviceAccount.annotations": _ANNOTATIONS,
@@ -180,7 +199,7 @@ def values_schema(values: list[Value]) -> Json:
         )
         if "null" not in section["properties"][name].get("type", ()):
             section["required"].append(name)
-    return root | {"definitions": _kubernetes_types("Affinity", "Toleration")}
+    return root | {"definitions": _kubernetes_types("Affinity", "NetworkPolicyEgressRule", "Toleration")}
 
 
 def _allowed(value: Value) -> Json:
@@ -227,9 +246,7 @@ def _kubernetes_types(*names: str) -> Json:
     folder = f"v{kubernetes_validate.latest_version()}-local-strict"
     source = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / folder / "_definitions.json"
     definitions = json.loads(source.read_text(encoding="utf-8"))["$defs"]
-    full = {
-        name.rpartition(".")[2]: name for name in definitions if name.startswith(("io.k8s.api.core.v1.", "io.k8s.apim"))
-    }
+    full = {name.rpartition(".")[2]: name for name in definitions if name.startswith(_APIS)}
     collected: Json = {}
 
     def bare(node: Any) -> Any:

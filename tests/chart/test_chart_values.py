@@ -14,7 +14,7 @@ from .conftest import CHART, ROOT, Helm, Object, Refused, Render
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-WHOLE = {"resources", "gpu.profile"}  # mappings that are one value, not a section of values
+WHOLE = {"resources", "gpu.profile", "dashboards.labels"}  # mappings that are one value, not a section of values
 
 
 def paths(node: Object, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -46,7 +46,7 @@ ON_TRIAL = {
         "towardsFail": 30,
         "towardsPass": 0,
     },
-    "conditions": [{"type": "CanaryPaused", "status": "True"}],
+    "conditions": [{"type": "CanaryPaused", "status": "True", "reason": "CanaryPauseStep"}],
 }
 
 
@@ -58,9 +58,9 @@ def test_a_canary_is_shown_as_long_as_it_is_on_trial() -> None:
         return {line for line in text.splitlines() if line.startswith("triton_operator_canary_")}
 
     of = 'name="vision",namespace="models"'
-    metrics.canary(("models", "other"), {})
+    metrics.told(("models", "other"), {})
     assert not shown()
-    metrics.canary(("models", "vision"), ON_TRIAL)
+    metrics.told(("models", "vision"), ON_TRIAL)
     assert shown() >= {
         f"triton_operator_canary_step{{{of}}} 2.0",
         f"triton_operator_canary_paused{{{of}}} 1.0",
@@ -68,7 +68,7 @@ def test_a_canary_is_shown_as_long_as_it_is_on_trial() -> None:
         f'triton_operator_canary_judged_requests{{kind="failed",{of},side="canary"}} 3.0',
         f'triton_operator_canary_judged_requests{{kind="slow",{of},side="stable"}} 7.0',
     }
-    metrics.canary(("models", "vision"), {})
+    metrics.told(("models", "vision"), {})
     assert not shown()
 
 
@@ -79,7 +79,7 @@ async def test_the_probes_answer_over_http() -> None:
     metrics.applied(names.DEPLOYMENT, changed=True)
     metrics.reconciled("done", seconds=0.1)
     metrics.leads()
-    metrics.canary(("models", "vision"), ON_TRIAL)
+    metrics.told(("models", "vision"), ON_TRIAL)
     async with (
         serve(lambda: pulse, metrics.registry, port=0, host="127.0.0.1") as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,

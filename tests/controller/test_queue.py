@@ -261,3 +261,13 @@ async def test_the_queue_is_pressed_while_somebody_urgent_waits(queue: WorkQueue
     assert queue.is_pressed
     await take(queue, 1)
     assert not queue.is_pressed
+
+
+async def test_a_key_fails_from_the_third_time_in_a_row_on(queue: WorkQueue) -> None:
+    for expected in (0, 0, 0, 1):
+        assert queue.failing == expected
+        queue.retry(A)
+        queue.retry(B)
+        queue.forget(B)
+    queue.forget(A)
+    assert queue.failing == 0

@@ -24,7 +24,7 @@ class Nobody:
     def applied(self, kind: names.Kind, *, changed: bool) -> None:
         pass
 
-    def canary(self, key: Key, status: dict) -> None:
+    def told(self, key: Key, status: dict) -> None:
         pass
 
 

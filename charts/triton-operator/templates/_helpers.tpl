@@ -73,3 +73,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "triton-operator.tritonImage" -}}
 {{- include "triton-operator.image" (dict "image" .Values.triton.image "registry" .Values.imageRegistry "tag" "") -}}
 {{- end -}}
+
+{{- /* The job that the operator's metrics have by the ServiceMonitor: no other release has it. */ -}}
+{{- define "triton-operator.job" -}}
+{{- printf "%s/%s" .Release.Namespace (include "triton-operator.fullname" .) -}}
+{{- end -}}

@@ -123,6 +123,7 @@ class Process:
         metrics.watch(
             depth=lambda: self._queue.depth,
             oldest_seconds=lambda: self._queue.oldest_seconds,
+            failing=lambda: self._queue.failing,
             services=lambda: len(self._store.services()),
         )
 

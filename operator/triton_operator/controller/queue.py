@@ -14,6 +14,8 @@ Key = tuple[str, str]
 
 BACKOFF_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 300.0
+FAILING = 3
+"""Failures in a row from which on a key counts as failing."""
 STARVED_SECONDS = 60.0
 """A key that waited this long goes before every other, whatever its priority, though only each fourth time."""
 
@@ -166,6 +168,11 @@ class WorkQueue:
     def is_pressed(self) -> bool:
         """Whether a key waits that is urgent."""
         return bool(self._lanes[Priority.URGENT])
+
+    @property
+    def failing(self) -> int:
+        """Keys worked on in vain several times in a row: more than a conflict explains."""
+        return sum(failures >= FAILING for failures in self._failures.values())
 
     @property
     def active(self) -> int:

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Onlooker(Observer, Protocol):
-    """Whoever counts what is applied, and shows what canaries do."""
+    """Whoever counts what is applied, and shows how services do."""
 
     def looked(self, *, seconds: float, series: int, silent: int) -> None:
         """Take in a look at what is asked of services, see `controller.gauges.Observer`."""
@@ -49,7 +49,7 @@ class Onlooker(Observer, Protocol):
     def scraped(self, *, told: bool) -> None:
         """Count a pod that was asked directly."""
 
-    def canary(self, key: Key, status: Json) -> None:
+    def told(self, key: Key, status: Json) -> None:
         """Take in the status of a service, {} for one that is gone."""
 
     def scaled(self, key: Key, numbers: Mapping[str, float] | None) -> None:
@@ -77,7 +77,7 @@ class Reconciler:
             kube: the API server.
             store: what the watches have shown.
             settings: the operator's settings.
-            observer: counts what is applied, and shows what canaries do.
+            observer: counts what is applied, and shows how services do.
             wake: queues a service.
             pressed: tells whether other users wait for their new specs to be looked at.
             clock: seconds since the epoch.
@@ -119,7 +119,7 @@ class Reconciler:
         if service is None or "deletionTimestamp" in service["metadata"]:
             self._checker.forget(key)
             self._scaler.forget(key)
-            self._observer.canary(key, {})
+            self._observer.told(key, {})
             return None
         logs.bind(generation=service["metadata"]["generation"])
         world = await gather(
@@ -146,7 +146,7 @@ class Reconciler:
         if problems or waits:
             plan = decide(replace(world, problems=problems, waits=waits))
         await self._tell(service, world, plan)
-        self._observer.canary(key, plan.status)
+        self._observer.told(key, plan.status)
         self._checker.ask(key, plan.questions, seen=world.answers)
         return plan.look_again
 

@@ -120,7 +120,7 @@ class Scaler:
 def numbers(memory: Memory, sight: Sight, now: float) -> dict[str, float]:
     """List what the operator shows of an autoscaler as metrics, by their names."""
     alpha, beta = memory.curve.line() or (0.0, 0.0)
-    decision = memory.decision
+    decision, objective = memory.decision, sight.wish.objective
     return {
         "desired_replicas": decision.replicas,
         "ready_replicas": sight.ready,
@@ -131,6 +131,7 @@ def numbers(memory: Memory, sight: Sight, now: float) -> dict[str, float]:
         "batch_seconds:further": beta,
         "tail_factor": memory.curve.tail,
         "latency_seconds": (sight.load.tail_seconds or 0.0) if sight.load else 0.0,
+        "objective_seconds": objective.latency_milliseconds / 1000 if objective else 0.0,
         "lead_time_seconds": decision.lead_seconds,
         "hold_seconds": memory.hold_seconds,
         "metrics_age_seconds": max(0.0, now - memory.measured_at) if memory.measured_at else 0.0,
