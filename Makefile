@@ -61,6 +61,8 @@ check: $(READY)  ## Lint, types, import contract, generated files
 	@$(BIN)/hadolint Dockerfile $$(git ls-files 'cluster/**Containerfile')
 	@$(BIN)/python -m triton_operator.api.crd --check $(CRD)
 	@$(BIN)/python charts/generate.py --check
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python docs/api_reference.py --check
 
 .PHONY: unit
 unit: $(READY)  ## Test decisions, builders and the chart: no cluster, four minutes
@@ -117,9 +119,11 @@ bench-autoscaling: $(READY)  ## Measure autoscaling on simulated servers; for do
 	@$(BIN)/python -m benchmarks.autoscaling --plot docs/autoscaling-benchmark.svg
 
 .PHONY: crds
-crds: $(READY)  ## Generate the CRD and what the chart has of it
+crds: $(READY)  ## Generate the CRD, what the chart has of it, and the references
 	@$(BIN)/python -m triton_operator.api.crd $(CRD)
 	@$(BIN)/python charts/generate.py
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/api_reference.py
 
 .PHONY: lock
 lock: $(READY)  ## Write the locks anew from pyproject.toml
