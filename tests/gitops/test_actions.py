@@ -1,0 +1,110 @@
+"""What Argo CD offers the operator takes: an action is one annotation, which means what it says and changes no spec."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.simulator import Cluster, spec_of
+from tests.core.test_histories import RELAXED, Step
+from triton_operator.api.names import GROUP
+from triton_operator.cli.action import ACTIONS, chosen
+from triton_operator.cli.errors import Trouble
+from triton_operator.cli.service import Service
+from triton_operator.controller.world import _actions
+from triton_operator.core.actions import ACTS, take
+from triton_operator.core.decide import decide
+from triton_operator.core.record import Record
+
+from .argo import OURS, ScriptError, acted, enabled, offered
+from .histories import EVERY_ROLLOUT, HISTORY, annotated, begun, lived, states
+from .objects import Watched, shown
+
+Json = dict[str, Any]
+
+# What the core takes, and Argo CD does not offer: the status does not tell it apart, or it is of no use.
+WITHHELD = {
+    "promote": "a timed pause, which skip-step ends, and the verdict after the last step, for which promote-full is",
+    "skip-step": "the last step, which the status does not tell from its end: promote-full is the same there",
+    "pause": "a canary that waits for a person anyway",
+    "restart": "a revision without pods",
+    "refresh": "a service that is suspended, or that is looked up already",
+    "retry": "a source that has not refused yet",
+    "undo": "a former revision while nothing serves",
+}
+
+
+def after(action: str, body: Json, revision: str = "") -> Json:
+    """Act, and see to it that nothing but one annotation has changed."""
+    found = acted(action, body, revision=revision)
+    before = body["metadata"].get("annotations") or {}
+    annotations = found["metadata"]["annotations"]
+    assert found | {"metadata": body["metadata"]} == body
+    assert found["metadata"] | {"annotations": before} == body["metadata"] | {"annotations": before}
+    assert before | annotations == annotations
+    assert {key for key in annotations if annotations[key] != before.get(key)} == {f"{GROUP}/{action}"}
+    return found
+
+
+def reasons(cluster: Cluster, actions: dict[str, str]) -> list[str]:
+    """Say what the operator makes of actions, in one word for each."""
+    world = replace(cluster.world(), actions=actions)
+    assert world.record is not None
+    return [told.reason for told in take(world, cluster.spec, world.record).told]
+
+
+def remembered(record: Record) -> Record:
+    """Give a record without what says only that an action was taken."""
+    return replace(record, taken={})
+
+
+def assert_taken(cluster: Watched) -> None:
+    """Every action that is offered is taken, does something, and is the one that kubectl triton sends."""
+    if cluster.record is None:
+        return
+    body = shown(cluster)
+    body["metadata"]["annotations"] = {"team": "vision"} | annotated(cluster)
+    revision = next(iter(sorted(set(cluster.revisions) - {cluster.status.get("stable", {}).get("name")})), "")
+    kept = list(cluster.revisions.values())
+    for action in offered(body):
+        if action == "undo" and not revision:
+            continue
+        named = revision if action == "undo" else None
+        if action in enabled(body):
+            actions = _actions(after(action, body, revision=named or "")["metadata"]["annotations"])
+            assert reasons(cluster, actions) == ["ActionTaken"], (action, actions, str(cluster))
+            world = cluster.world()
+            asked = decide(replace(world, actions=actions)).record
+            assert remembered(asked) != remembered(decide(world).record), (action, actions, str(cluster))
+            meant, _, _ = actions[action].partition("/")
+            assert meant == chosen(ACTIONS[action], Service(body), kept, named=named)
+        elif action not in WITHHELD:
+            assert is_nothing(cluster, action, body, kept), (action, body["status"], str(cluster))
+
+
+def is_nothing(cluster: Watched, action: str, body: Json, kept: list[Json]) -> bool:
+    """Say whether an action would be refused by kubectl triton or by the operator."""
+    if not Service(body).is_looked_at:
+        return True
+    try:
+        meant = chosen(ACTIONS[action], Service(body), kept, named=None)
+    except Trouble:
+        return True
+    return reasons(cluster, cluster.actions | {action: f"{meant}/other"}) == ["ActionIgnored"]
+
+
+@RELAXED
+@given(
+    history=HISTORY, rollout=EVERY_ROLLOUT, failing=st.sampled_from([0.0, 0.5]), load=st.sampled_from([0, 200])
+)
+def test_what_is_offered_is_taken_and_what_is_not_offered_is_nothing(
+    history: list[Step], rollout: Json, failing: float, load: int
+) -> None:
+    lived(begun(rollout, assert_taken, failing=failing, load=load), history)
+
+
+def test_argo_cd_has_each_action_that_the_operator_takes() -> None:
+    scripts = {path.parent.name for path in (OURS / "actions").glob("*/action.lua")}
+    assert scripts == ACTS.keys() == offered(shown(Cluster(spec_of(1)))).keys()

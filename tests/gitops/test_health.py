@@ -1,0 +1,106 @@
+"""What Argo CD and Flux make of a service agrees with its conditions, whatever has happened."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.test_conditions import STATES, kstatus
+from tests.core.test_histories import RELAXED, Step
+from triton_operator.core.record_text import decode
+
+from . import flux
+from .argo import health
+from .histories import EVERY_ROLLOUT, WITH_LOSSES, begun, lived, states
+from .objects import Watched, shown
+
+Json = dict[str, Any]
+EVERY_STATE = [pytest.param(str(state.id), id=str(state.id)) for state in STATES]
+EXPRESSIONS = (flux.STRICT, flux.PAUSED_IS_CURRENT)
+UNSEEN = "Waiting for the operator to look at this generation"
+
+
+@cache
+def all_states() -> dict[str, Json]:
+    return states()
+
+
+def expected(body: Json) -> str:
+    """Say what Argo CD must show: kstatus, and where a person is waited for, Suspended."""
+    status, generation = body["status"], body["metadata"]["generation"]
+    by_type = {c["type"]: c["status"] for c in status.get("conditions") or []}
+    waits = status.get("phase") == "Suspended" or by_type.get("CanaryPaused") == "True"
+    match kstatus(generation, status):
+        case "Failed":
+            return "Degraded"
+        case "Current":
+            return "Suspended" if waits else "Healthy"
+        case _:
+            return "Suspended" if waits and status["observedGeneration"] == generation else "Progressing"
+
+
+def assert_agreed(body: Json) -> None:
+    found = health(body)
+    assert found["status"] == expected(body), (found, body)
+    assert found["message"]
+    agreed = kstatus(body["metadata"]["generation"], body["status"])
+    assert flux.status(flux.STRICT, body) == agreed
+    waits = "CanaryPaused" in {c["type"] for c in body["status"].get("conditions") or []}
+    looked_at = body["status"]["observedGeneration"] == body["metadata"]["generation"]
+    lenient = "Current" if waits and looked_at and agreed == "InProgress" else agreed
+    assert flux.status(flux.PAUSED_IS_CURRENT, body) == lenient
+    changed = body | {"metadata": body["metadata"] | {"generation": body["metadata"]["generation"] + 1}}
+    assert health(changed) == {"status": "Progressing", "message": UNSEEN}
+    assert {flux.status(exprs, changed) for exprs in EXPRESSIONS} == {"InProgress"}
+
+
+@pytest.mark.parametrize("state", EVERY_STATE)
+def test_health_agrees_with_the_conditions_in_every_state(state: str) -> None:
+    assert_agreed(all_states()[state])
+
+
+@RELAXED
+@given(
+    history=WITH_LOSSES,
+    rollout=EVERY_ROLLOUT,
+    failing=st.sampled_from([0.0, 0.5]),
+    load=st.sampled_from([0, 200]),
+)
+def test_health_agrees_with_the_conditions_in_every_history(
+    history: list[Step], rollout: Json, failing: float, load: int
+) -> None:
+    def look(cluster: Watched) -> None:
+        body = shown(cluster)
+        assert_agreed(body)
+        record = decode(cluster.record or "")
+        if health(body)["status"] == "Healthy" and record:
+            assert cluster.status["stable"]["name"] == record.target
+            assert cluster.status["readyReplicas"] == cluster.desired
+
+    lived(begun(rollout, look, failing=failing, load=load), history)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(None, id="no status"),
+        pytest.param({}, id="an empty status"),
+        pytest.param({"observedGeneration": -1}, id="the default of the CRD"),
+        pytest.param({"observedGeneration": 1}, id="no conditions"),
+    ],
+)
+def test_a_service_of_which_nothing_is_known_is_in_progress(status: Json | None) -> None:
+    body = {"metadata": {"name": "a", "generation": 1}} | ({} if status is None else {"status": status})
+    assert health(body)["status"] == "Progressing"
+    if status is not None:  # the default of the CRD sees to that
+        assert flux.status(flux.STRICT, body) == flux.status(flux.PAUSED_IS_CURRENT, body) == "InProgress"
+
+
+def test_the_message_says_what_is_waited_for_or_wrong() -> None:
+    found = all_states()
+    paused = "CanaryPauseStep: step 2 of 2: 50 % of requests go to vision-"
+    assert health(found["waits for a person"])["message"].startswith(paused)
+    assert "was rejected, and vision-" in health(found["cannot mend itself"])["message"]
+    assert health(found["serving"])["message"].startswith("Serving: 1 pod of vision-")
