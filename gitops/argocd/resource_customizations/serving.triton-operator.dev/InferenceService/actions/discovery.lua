@@ -27,7 +27,7 @@ local trial = canary.name ~= nil and status.rollout ~= nil and (waits or tried[r
 local before_the_end = trial and status.rollout.step < status.rollout.steps
 local update = canary.name ~= nil and stable.name ~= nil and status.rejected == nil
 local unread = status.lastFailure ~= nil and status.lastFailure.revision == nil and ready.status ~= "True"
-local pods = (stable.replicas or 0) + (canary.replicas or 0) > 0
+local pods = ((status.stable or canary).replicas or 0) > 0
 local suspended = conditions.Suspended ~= nil
 local resolving = ready.reason == "Resolving"
 
