@@ -1,4 +1,4 @@
-"""InferenceServices as an API server shows them: a manifest, the CRD's defaults, and the status that was written last."""
+"""InferenceServices as an API server shows them: a manifest, the CRD's defaults, and the status written last."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""The services that stand in testdata, each as the operator tells of it: whole objects, as `kubectl get -o yaml` has them."""
+"""The services that stand in testdata, each as the operator tells of it: whole objects, as kubectl shows them."""
 
 from collections.abc import Callable
 from typing import Any

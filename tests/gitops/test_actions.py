@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +15,8 @@ from triton_operator.cli.service import Service
 from triton_operator.controller.world import _actions
 from triton_operator.core.actions import ACTS, take
 
-from .argo import OURS, ScriptError, acted, enabled, offered
-from .histories import EVERY_ROLLOUT, HISTORY, annotated, begun, lived, states
+from .argo import OURS, acted, enabled, offered
+from .histories import EVERY_ROLLOUT, HISTORY, annotated, begun, lived
 from .objects import Watched, shown
 
 Json = dict[str, Any]
@@ -90,9 +89,7 @@ def is_nothing(cluster: Watched, action: str, body: Json, kept: list[Json]) -> b
 
 
 @RELAXED
-@given(
-    history=HISTORY, rollout=EVERY_ROLLOUT, failing=st.sampled_from([0.0, 0.5]), load=st.sampled_from([0, 200])
-)
+@given(history=HISTORY, rollout=EVERY_ROLLOUT, failing=st.sampled_from([0.0, 0.5]), load=st.sampled_from([0, 200]))
 def test_what_is_offered_is_taken_and_what_is_not_offered_is_nothing(
     history: list[Step], rollout: Json, failing: float, load: int
 ) -> None:

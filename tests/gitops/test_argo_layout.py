@@ -76,5 +76,7 @@ def test_action(test: Json) -> None:
 def test_each_action_is_tried() -> None:
     scripts = {path.parent.name for path in ACTIONS.glob("*/action.lua")}
     assert {test["action"] for test in ACTION_TESTS["actionTests"]} == scripts
-    outputs = {Path(test["expectedOutputPath"]).name for test in ACTION_TESTS["actionTests"] if "expectedOutputPath" in test}
+    outputs = {
+        Path(test["expectedOutputPath"]).name for test in ACTION_TESTS["actionTests"] if "expectedOutputPath" in test
+    }
     assert {path.name for path in (ACTIONS / "testdata").iterdir()} == outputs
