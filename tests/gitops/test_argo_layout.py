@@ -76,7 +76,6 @@ def test_action(test: Json) -> None:
 def test_each_action_is_tried() -> None:
     scripts = {path.parent.name for path in ACTIONS.glob("*/action.lua")}
     assert {test["action"] for test in ACTION_TESTS["actionTests"]} == scripts
-    outputs = {
-        Path(test["expectedOutputPath"]).name for test in ACTION_TESTS["actionTests"] if "expectedOutputPath" in test
-    }
+    paths = [test.get("expectedOutputPath") for test in ACTION_TESTS["actionTests"]]
+    outputs = {Path(path).name for path in paths if path}
     assert {path.name for path in (ACTIONS / "testdata").iterdir()} == outputs

@@ -24,7 +24,7 @@ def test_the_generated_files_are_fresh() -> None:
 
 def test_the_chart_gets_the_same_settings_as_the_config_map() -> None:
     assert PATCH["metadata"]["name"] == "argocd-cm"
-    assert {"configs": {"cm": PATCH["data"]}} == VALUES
+    assert VALUES["configs"]["cm"] == PATCH["data"]
     assert PATCH["data"].keys() == {f"resource.customizations.{part}.{KIND}" for part in ("health", "actions")}
 
 

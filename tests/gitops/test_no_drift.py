@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.api.test_written_specs import WRITTEN
@@ -134,7 +134,7 @@ def assert_left_alone(shell: Shell, cluster: Watched, git: Json) -> None:
         assert is_synced(git, acted(action, after), git)
 
 
-@RELAXED
+@settings(RELAXED, max_examples=30)
 @given(history=WITH_LOSSES, rollout=EVERY_ROLLOUT, scaled=st.booleans())
 def test_a_service_is_as_git_has_it_at_every_look_of_every_history(
     shell: Shell, history: list[Step], rollout: Json, scaled: bool
