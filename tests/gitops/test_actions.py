@@ -1,13 +1,16 @@
 """What Argo CD offers the operator takes: an action is one annotation, which means what it says and changes no spec."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.simulator import Cluster, spec_of
-from tests.core.test_histories import RELAXED, Step
+from tests.core.test_conditions import on_trial, settled
+from tests.core.test_histories import RELAXED, Step, rollout_of
 from triton_operator.api.names import GROUP
 from triton_operator.cli.action import ACTIONS, chosen
 from triton_operator.cli.errors import Trouble
@@ -18,8 +21,10 @@ from triton_operator.core.actions import ACTS, take
 from .argo import OURS, acted, enabled, offered
 from .histories import EVERY_ROLLOUT, HISTORY, annotated, begun, lived
 from .objects import Watched, shown
+from .samples import sample
 
 Json = dict[str, Any]
+PAGE = Path(__file__).parents[2] / "docs" / "argo-cd.md"
 
 # What the core takes, and Argo CD does not offer: the status does not tell it apart, or it is of no use.
 WITHHELD = {
@@ -96,6 +101,36 @@ def test_what_is_offered_is_taken_and_what_is_not_offered_is_nothing(
     lived(begun(rollout, assert_taken, failing=failing, load=load), history)
 
 
-def test_argo_cd_has_each_action_that_the_operator_takes() -> None:
+def test_argo_cd_has_each_action_that_the_operator_takes_and_the_page_tells_of_it() -> None:
     scripts = {path.parent.name for path in (OURS / "actions").glob("*/action.lua")}
     assert scripts == ACTS.keys() == offered(shown(Cluster(spec_of(1)))).keys()
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert {action for row in rows for action in re.findall(r"`([a-z-]+)`", row.split("|")[1])} == scripts
+
+
+def test_an_action_is_not_taken_back_when_its_annotation_is_removed() -> None:
+    cluster = settled()
+    (first,) = cluster.revisions
+    cluster.change(spec_of(2))
+    cluster.settle()
+    cluster.actions = _actions(after("undo", shown(cluster), revision=first)["metadata"]["annotations"])
+    cluster.settle()
+    cluster.actions = {}
+    cluster.run(20)
+    assert cluster.status["stable"]["name"] == first
+    assert cluster.condition("Ready")["reason"] == "Undone"
+
+
+def test_a_second_click_on_the_same_page_asks_for_nothing_new() -> None:
+    body = sample("suspended_canaryPauseStep")
+    assert acted("promote", body) == acted("promote", acted("promote", body))
+
+
+def test_a_click_on_an_old_page_concerns_no_other_canary() -> None:
+    cluster = on_trial({"pause": {}})
+    old = shown(cluster)
+    cluster.change(spec_of(3, replicas=2, rollout=rollout_of(cluster.spec)))
+    cluster.run(60)
+    assert cluster.condition("CanaryPaused")["status"] == "True"
+    actions = _actions(acted("promote", old)["metadata"]["annotations"])
+    assert taken(cluster, actions) == (["ActionIgnored"], False)
