@@ -5,13 +5,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.core.simulator import spec_of
-from tests.core.test_conditions import STATES
+from tests.core.simulator import Cluster, spec_of
 from tests.core.test_histories import BROKEN, ROLLOUTS, SPEC_CHANGES, Step, steps, take
 from triton_operator.controller.world import _actions
 
 from .argo import acted, enabled
-from .objects import Watched, live, manifest, shown
+from .objects import Watched, shown
 
 Json = dict[str, Any]
 
@@ -65,18 +64,5 @@ def act(cluster: Watched, number: int) -> None:
         cluster.actions = _actions(after["metadata"]["annotations"])
 
 
-def annotated(cluster: Watched) -> dict[str, str]:
+def annotated(cluster: Cluster) -> dict[str, str]:
     return {f"serving.triton-operator.dev/{action}": value for action, value in cluster.actions.items()}
-
-
-def states() -> dict[str, Json]:
-    """Give the service in each of the states that the conditions are tested in."""
-    found = {}
-    for param in STATES:
-        state = param.values[0]()
-        if isinstance(state, tuple):
-            generation, status = state
-            found[str(param.id)] = live(manifest(spec_of(1)), generation=generation, status=status)
-        else:
-            found[str(param.id)] = shown(state)
-    return found

@@ -1,14 +1,17 @@
 """What Argo CD offers the operator takes: an action is one annotation, which means what it says and changes no spec."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.simulator import Cluster, spec_of
+from tests.core.test_conditions import STATES as EVERY_STATE
 from tests.core.test_conditions import on_trial, settled
 from tests.core.test_histories import RELAXED, Step, rollout_of
 from triton_operator.api.names import GROUP
@@ -21,11 +24,12 @@ from triton_operator.core.actions import ACTS, take
 from .argo import OURS, acted, enabled, offered
 from .histories import EVERY_ROLLOUT, HISTORY, annotated, begun, lived
 from .objects import Watched, shown
-from .samples import sample
+from .samples import SAMPLES, sample
 
 Json = dict[str, Any]
 PAGE = Path(__file__).parents[2] / "docs" / "argo-cd.md"
 
+STATES = [pytest.param(state.values[0], id=state.id) for state in EVERY_STATE]
 # What the core takes, and Argo CD does not offer: the status does not tell it apart, or it is of no use.
 WITHHELD = {
     "promote": "a timed pause, which skip-step ends, and the verdict after the last step, for which promote-full is",
@@ -59,7 +63,7 @@ def taken(cluster: Cluster, actions: dict[str, str]) -> tuple[list[str], bool]:
     return [told.reason for told in found.told], changed
 
 
-def assert_taken(cluster: Watched) -> None:
+def assert_taken(cluster: Cluster) -> None:
     """Every action that is offered is taken, does something, and is the one that kubectl triton sends."""
     if cluster.record is None:
         return
@@ -93,12 +97,19 @@ def is_nothing(cluster: Watched, action: str, body: Json, kept: list[Json]) -> b
     return taken(cluster, cluster.actions | {action: f"{meant}/other"}) == (["ActionIgnored"], False)
 
 
-@RELAXED
+@settings(RELAXED, max_examples=30)
 @given(history=HISTORY, rollout=EVERY_ROLLOUT, failing=st.sampled_from([0.0, 0.5]), load=st.sampled_from([0, 200]))
 def test_what_is_offered_is_taken_and_what_is_not_offered_is_nothing(
     history: list[Step], rollout: Json, failing: float, load: int
 ) -> None:
     lived(begun(rollout, assert_taken, failing=failing, load=load), history)
+
+
+@pytest.mark.parametrize("make", [*STATES, *(pytest.param(make, id=name) for name, make in SAMPLES.items())])
+def test_what_is_offered_is_taken_in_every_state(make: Callable[[], Cluster | Any]) -> None:
+    found = make()
+    if isinstance(found, Cluster):
+        assert_taken(found)
 
 
 def test_argo_cd_has_each_action_that_the_operator_takes_and_the_page_tells_of_it() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .argo import OURS, ScriptError, acted, health, offered
+from .argo import OURS, SANDBOX, ScriptError, acted, health, offered
 from .samples import SAMPLES, sample
 
 Json = dict[str, Any]
@@ -79,3 +79,15 @@ def test_each_action_is_tried() -> None:
     paths = [test.get("expectedOutputPath") for test in ACTION_TESTS["actionTests"]]
     outputs = {Path(path).name for path in paths if path}
     assert {path.name for path in (ACTIONS / "testdata").iterdir()} == outputs
+
+
+@pytest.mark.parametrize("library", ["string", "math", "io", "os", "debug", "coroutine"])
+def test_scripts_are_tried_without_the_libraries_that_argo_cd_keeps_from_them(library: str) -> None:
+    assert SANDBOX.run(f"return {library} == nil", {})
+    with pytest.raises(ScriptError, match=library):
+        SANDBOX.run(f"return require('{library}')", {})
+
+
+def test_texts_have_no_methods_for_scripts() -> None:
+    with pytest.raises(ScriptError):
+        SANDBOX.run("return obj.name:upper()", {"name": "a"})

@@ -1,30 +1,35 @@
 """What Argo CD and Flux make of a service agrees with its conditions, whatever has happened."""
 
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.simulator import Cluster, spec_of
 from tests.core.test_conditions import STATES, kstatus
 from tests.core.test_histories import RELAXED, Step
 from triton_operator.core.record_text import decode
 
 from . import flux
 from .argo import health
-from .histories import EVERY_ROLLOUT, WITH_LOSSES, begun, lived, states
-from .objects import Watched, shown
+from .histories import EVERY_ROLLOUT, WITH_LOSSES, begun, lived
+from .objects import Watched, live, manifest, shown
+from .samples import SAMPLES, sample
 
 Json = dict[str, Any]
-EVERY_STATE = [pytest.param(str(state.id), id=str(state.id)) for state in STATES]
 EXPRESSIONS = (flux.STRICT, flux.PAUSED_IS_CURRENT)
 UNSEEN = "Waiting for the operator to look at this generation"
 
 
-@cache
-def all_states() -> dict[str, Json]:
-    return states()
+def body_of(state: Callable[[], Cluster | tuple[int, Json]]) -> Json:
+    """Give the service in one of the states that the conditions are tested in."""
+    found = state()
+    if isinstance(found, Cluster):
+        return shown(found)
+    generation, status = found
+    return live(manifest(spec_of(1)), generation=generation, status=status)
 
 
 def expected(body: Json) -> str:
@@ -56,9 +61,14 @@ def assert_agreed(body: Json) -> None:
     assert {flux.status(exprs, changed) for exprs in EXPRESSIONS} == {"InProgress"}
 
 
-@pytest.mark.parametrize("state", EVERY_STATE)
-def test_health_agrees_with_the_conditions_in_every_state(state: str) -> None:
-    assert_agreed(all_states()[state])
+@pytest.mark.parametrize("state", [pytest.param(state.values[0], id=state.id) for state in STATES])
+def test_health_agrees_with_the_conditions_in_every_state(state: Callable[[], Cluster | tuple[int, Json]]) -> None:
+    assert_agreed(body_of(state))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_health_agrees_with_the_conditions_of_every_sample(name: str) -> None:
+    assert_agreed(sample(name))
 
 
 @RELAXED
@@ -96,11 +106,3 @@ def test_a_service_of_which_nothing_is_known_is_in_progress(status: Json | None)
     assert health(body)["status"] == "Progressing"
     if status is not None:  # the default of the CRD sees to that
         assert flux.status(flux.STRICT, body) == flux.status(flux.PAUSED_IS_CURRENT, body) == "InProgress"
-
-
-def test_the_message_says_what_is_waited_for_or_wrong() -> None:
-    found = all_states()
-    paused = "CanaryPauseStep: step 2 of 2: 50 % of requests go to vision-"
-    assert health(found["waits for a person"])["message"].startswith(paused)
-    assert "was rejected, and vision-" in health(found["cannot mend itself"])["message"]
-    assert health(found["serving"])["message"].startswith("Serving: 1 pod of vision-")
