@@ -30,6 +30,7 @@ Json = dict[str, Any]
 PAGE = Path(__file__).parents[2] / "docs" / "argo-cd.md"
 
 STATES = [pytest.param(state.values[0], id=state.id) for state in EVERY_STATE]
+ABOUT_TO_END = "Resolving"  # what is under way, as the spec asks for another revision
 # What the core takes, and Argo CD does not offer: the status does not tell it apart, or it is of no use.
 WITHHELD = {
     "promote": "a timed pause, which skip-step ends, and the verdict after the last step, for which promote-full is",
@@ -82,7 +83,7 @@ def assert_taken(cluster: Cluster) -> None:
             assert changed or action == "undo", (action, actions, str(cluster))  # it may be going there already
             meant, _, _ = actions[action].partition("/")
             assert meant == chosen(ACTIONS[action], Service(body), kept, named=named)
-        elif action not in WITHHELD:
+        elif action not in WITHHELD and cluster.condition("Ready")["reason"] != ABOUT_TO_END:
             assert is_nothing(cluster, action, body, kept), (action, body["status"], str(cluster))
 
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.simulator import Cluster, spec_of
-from tests.core.test_conditions import STATES, kstatus
-from tests.core.test_histories import RELAXED, Step
+from tests.core.test_conditions import STATES, kstatus, on_trial
+from tests.core.test_histories import RELAXED, Step, rollout_of
 from triton_operator.core.record_text import decode
 
 from . import flux
-from .argo import health
+from .argo import enabled, health
 from .histories import EVERY_ROLLOUT, WITH_LOSSES, begun, lived
 from .objects import Watched, live, manifest, shown
 from .samples import SAMPLES, sample
@@ -32,11 +32,18 @@ def body_of(state: Callable[[], Cluster | tuple[int, Json]]) -> Json:
     return live(manifest(spec_of(1)), generation=generation, status=status)
 
 
+def is_paused(body: Json) -> bool:
+    """Say whether what is waited for is a person who decides on the canary of this spec."""
+    by_type = {c["type"]: c for c in body["status"].get("conditions") or []}
+    waits = bool(by_type) and by_type["Ready"]["reason"] == "CanaryPaused"
+    assert not waits or by_type["CanaryPaused"]["status"] == "True"
+    return waits
+
+
 def expected(body: Json) -> str:
     """Say what Argo CD must show: kstatus, and where a person is waited for, Suspended."""
     status, generation = body["status"], body["metadata"]["generation"]
-    by_type = {c["type"]: c["status"] for c in status.get("conditions") or []}
-    waits = status.get("phase") == "Suspended" or by_type.get("CanaryPaused") == "True"
+    waits = status.get("phase") == "Suspended" or is_paused(body)
     match kstatus(generation, status):
         case "Failed":
             return "Degraded"
@@ -52,9 +59,8 @@ def assert_agreed(body: Json) -> None:
     assert found["message"]
     agreed = kstatus(body["metadata"]["generation"], body["status"])
     assert flux.status(flux.STRICT, body) == agreed
-    waits = "CanaryPaused" in {c["type"] for c in body["status"].get("conditions") or []}
     looked_at = body["status"]["observedGeneration"] == body["metadata"]["generation"]
-    lenient = "Current" if waits and looked_at and agreed == "InProgress" else agreed
+    lenient = "Current" if is_paused(body) and looked_at else agreed
     assert flux.status(flux.PAUSED_IS_CURRENT, body) == lenient
     changed = body | {"metadata": body["metadata"] | {"generation": body["metadata"]["generation"] + 1}}
     assert health(changed) == {"status": "Progressing", "message": UNSEEN}
@@ -106,3 +112,18 @@ def test_a_service_of_which_nothing_is_known_is_in_progress(status: Json | None)
     assert health(body)["status"] == "Progressing"
     if status is not None:  # the default of the CRD sees to that
         assert flux.status(flux.STRICT, body) == flux.status(flux.PAUSED_IS_CURRENT, body) == "InProgress"
+
+
+def test_a_canary_that_is_about_to_end_is_not_waited_for() -> None:
+    cluster = on_trial({"pause": {}})
+    assert health(shown(cluster))["status"] == "Suspended"
+    cluster.silent = True
+    rollout = rollout_of(cluster.spec)
+    cluster.change(spec_of(1, replicas=2, rollout=rollout, model={"version": None}))
+    cluster.run(3)
+    body = shown(cluster)
+    assert cluster.condition("CanaryPaused")["status"] == "True"
+    assert health(body)["status"] == "Progressing"
+    assert health(body)["message"].startswith("Resolving: pvc://models/resnet50 is looked up")
+    assert flux.status(flux.PAUSED_IS_CURRENT, body) == "InProgress"
+    assert set(enabled(body)) <= {"restart", "retry", "undo"}

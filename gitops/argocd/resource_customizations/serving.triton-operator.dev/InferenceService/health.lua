@@ -10,6 +10,11 @@ for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
 
+-- A canary that waits may be about to end, as the spec asks for another revision by now; then it is not waited for.
+if conditions.Reconciling == nil or conditions.Reconciling.reason ~= "CanaryPaused" then
+  conditions.CanaryPaused = nil
+end
+
 local order = {
   { "Stalled", "Degraded" },
   { "Suspended", "Suspended" },

@@ -16,7 +16,11 @@ local known = status.observedGeneration == obj.metadata.generation
   and obj.metadata.deletionTimestamp == nil
   and ready.reason ~= "InvalidSpec"
 
-local waits = paused.status == "True"
+local suspended = conditions.Suspended ~= nil
+-- Another revision is looked up meanwhile, which is going to end what is under way.
+local resolving = ready.reason == "Resolving"
+
+local waits = paused.status == "True" and not resolving
 local tried = {
   CanaryProgressing = true,
   SurgeExhausted = true,
@@ -25,11 +29,9 @@ local tried = {
 }
 local trial = canary.name ~= nil and status.rollout ~= nil and (waits or tried[ready.reason] == true)
 local before_the_end = trial and status.rollout.step < status.rollout.steps
-local update = canary.name ~= nil and stable.name ~= nil and status.rejected == nil
+local update = canary.name ~= nil and stable.name ~= nil and status.rejected == nil and not resolving
 local unread = status.lastFailure ~= nil and status.lastFailure.revision == nil and ready.status ~= "True"
 local pods = ((status.stable or canary).replicas or 0) > 0
-local suspended = conditions.Suspended ~= nil
-local resolving = ready.reason == "Resolving"
 
 local actions = {}
 local function offer(name, icon, enabled)
