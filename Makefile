@@ -61,6 +61,7 @@ check: $(READY)  ## Lint, types, import contract, generated files
 	@$(BIN)/hadolint Dockerfile $$(git ls-files 'cluster/**Containerfile')
 	@$(BIN)/python -m triton_operator.api.crd --check $(CRD)
 	@$(BIN)/python charts/generate.py --check
+	@$(BIN)/python gitops/argocd/generate.py --check
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python docs/api_reference.py --check
 
@@ -122,6 +123,7 @@ bench-autoscaling: $(READY)  ## Measure autoscaling on simulated servers; for do
 crds: $(READY)  ## Generate the CRD, what the chart has of it, and the references
 	@$(BIN)/python -m triton_operator.api.crd $(CRD)
 	@$(BIN)/python charts/generate.py
+	@$(BIN)/python gitops/argocd/generate.py
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/api_reference.py
 
