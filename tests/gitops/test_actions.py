@@ -146,3 +146,21 @@ def test_a_click_on_an_old_page_concerns_no_other_canary() -> None:
     assert cluster.condition("CanaryPaused")["status"] == "True"
     actions = _actions(acted("promote", old)["metadata"]["annotations"])
     assert taken(cluster, actions) == (["ActionIgnored"], False)
+
+
+def test_going_back_is_no_update_that_could_be_aborted() -> None:
+    cluster = settled(replicas=2)
+    (first,) = cluster.revisions
+    cluster.change(spec_of(2, replicas=2))
+    cluster.settle()
+    cluster.actions = {"undo": f"{first}/a"}
+    cluster.run(4)
+    assert {"canary", "stable", "rejected"} <= cluster.status.keys()
+    assert "abort" not in enabled(shown(cluster))
+
+
+def test_nothing_can_be_asked_of_a_service_that_is_being_deleted() -> None:
+    body = sample("suspended_canaryPauseStep")
+    assert enabled(body)
+    body["metadata"]["deletionTimestamp"] = "2026-12-01T12:00:00Z"
+    assert not enabled(body)
