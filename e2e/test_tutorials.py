@@ -31,10 +31,10 @@ def shell(cluster: provider.Cluster, operator: None, tmp_path: Path) -> Iterator
     environment = {**os.environ, **cluster.environment()}
     kubeconfig = shutil.copy(environment["KUBECONFIG"], tmp_path / "kubeconfig")  # its namespace is changed
     own = f"{cluster.tools}:{Path(sys.executable).parent}:{environment['PATH']}"
-    remove = ("delete", "namespace", "tutorial", "--ignore-not-found")
-    cluster.kubectl(*remove, timeout_seconds=180)
+    cluster.kubectl("delete", "namespace", "tutorial", "--ignore-not-found", timeout_seconds=180)
     yield environment | {"KUBECONFIG": str(kubeconfig), "PATH": own}
-    cluster.kubectl(*remove, "--wait=false")
+    cluster.kubectl("delete", "tisvc", "--all", "--namespace=tutorial", timeout_seconds=60)
+    cluster.kubectl("delete", "namespace", "tutorial", "--ignore-not-found", "--wait=false")
 
 
 def test_the_first_model(shell: dict[str, str]) -> None:

@@ -391,6 +391,53 @@ def test_a_person_aborts_and_retries() -> None:
     assert cluster.status["stable"]["version"] == 2
 
 
+def looking_up(**more: Any) -> tuple[Cluster, str]:
+    """A service whose canary is on trial while the sources of a newer spec are silent; and the canary's revision."""
+    rollout = canary(steps=[{"setWeight": 10}, {"pause": {}}])
+    asked = {"replicas": 2, "rollout": rollout}
+    cluster = Cluster(spec_of(1, model={"uri": "s3://models/resnet50"}, **asked), **more)
+    cluster.settle()
+    change(cluster, spec_of(2, model={"uri": "s3://models/resnet50"}, **asked))
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad) == 10)
+    cluster.silent = True
+    cluster.change(spec_of(3, model={"uri": "s3://models/resnet50"}, **asked))
+    cluster.run(3)
+    assert cluster.weights[bad] == 10
+    return cluster, bad
+
+
+def test_an_abort_while_the_next_spec_is_looked_up_ends_the_canary_and_not_that_spec() -> None:
+    cluster, bad = looking_up()
+    act(cluster, "abort", bad)
+    cluster.run(30)
+    assert cluster.weights == {cluster.status["stable"]["name"]: 100}
+    assert not cluster.of(bad)
+    assert reason(cluster) == "Resolving"
+    assert (cluster.status["rejected"]["name"], cluster.status["rejected"]["by"]) == (bad, "Person")
+    cluster.restart_operator()
+    cluster.run(5)
+    assert not cluster.of(bad)
+    cluster.silent = False
+    cluster.run(200, until=lambda c: c.weights.get(c.target) == 10 and c.target != bad)
+    assert cluster.status["canary"]["version"] == 3
+    assert "rejected" not in cluster.status
+
+
+def test_an_abort_that_comes_with_another_spec_leaves_that_spec_alone() -> None:
+    cluster = begun(replicas=2)
+    bad = cluster.target
+    cluster.run(60, until=lambda c: c.weights.get(bad) == 10)
+    act(cluster, "abort", bad)
+    runtime = cluster.spec.runtime.model_copy(update={"args": ["--model-load-thread-count=2"]})
+    cluster.change(cluster.spec.model_copy(update={"runtime": runtime}))
+    cluster.settle()
+    assert cluster.target != bad
+    assert cluster.status["stable"]["name"] == cluster.target
+    (ignored,) = (event.message for event in cluster.told if event.reason == "ActionIgnored")
+    assert ignored.endswith("by now, which takes the place of that one")
+
+
 def test_the_spec_of_stable_again_ends_the_trial() -> None:
     cluster = begun(replicas=2)
     bad = cluster.target

@@ -13,9 +13,9 @@ from triton_operator.api.names import GROUP
 from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.api.steps import Step
 from triton_operator.core import canary
-from triton_operator.core.record import Attempt, Held, Record, Trial
-from triton_operator.core.resolution import key_of
-from triton_operator.core.revision import spec_hash
+from triton_operator.core.record import UNTIL_KNOWN, Attempt, Held, Record, Trial
+from triton_operator.core.resolution import is_answer, key_of
+from triton_operator.core.revision import revision_name, spec_hash
 from triton_operator.core.scaled import replicas_of
 from triton_operator.core.shares import room_of
 from triton_operator.core.steps import ladder
@@ -172,8 +172,11 @@ def _abort(world: World, spec: InferenceServiceSpec, record: Record, revision: s
     stable = record.stable
     if record.held or revision != record.target or stable in (None, revision) or stable not in world.revisions:
         return record, "no update to that revision is under way"
+    asked = _asked(world, spec, record)
+    if asked not in (None, revision):
+        return record, f"the spec asks for revision {asked} by now, which takes the place of that one"
     held = Held(
-        spec=spec_hash(spec, "person"),
+        spec=spec_hash(spec, "person") if asked else UNTIL_KNOWN,
         revision=revision,
         goal=stable or "",
         by="person",
@@ -182,6 +185,12 @@ def _abort(world: World, spec: InferenceServiceSpec, record: Record, revision: s
         time=timestamp(world.now),
     )
     return replace(record, held=held), None
+
+
+def _asked(world: World, spec: InferenceServiceSpec, record: Record) -> str | None:
+    """Name the revision that the spec asks for; None while its sources have yet to be looked up."""
+    found = record.resolution
+    return revision_name(world.name, spec, found) if found and is_answer(found, spec) else None
 
 
 ACTS: Mapping[str, Callable[[World, InferenceServiceSpec, Record, str, str], Answer]] = {

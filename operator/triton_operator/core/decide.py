@@ -132,7 +132,9 @@ def decide(world: World) -> Plan:
         failure=failure,
         gate=gate,
         refusal=goal.refusal or _refusal(world) or canary.refusal_of(world, record),
-        lookup=goal.look if goal.wanted is None and not goal.refusal and not record.held else None,
+        lookup=goal.look
+        if goal.wanted is None and not goal.refusal and not (record.held and record.held.spec)
+        else None,
     )
     failed = None if goal.outdated else failing(situation)
     if failed and goal.wanted == target and (held := rejected(world, record, failed, apart=room.apart)):

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 from triton_operator.api.names import Kind
 from triton_operator.api.rollout import Analysis
+from triton_operator.api.spec import InferenceServiceSpec
 from triton_operator.core import analysis, canary
 from triton_operator.core.actions import take
 from triton_operator.core.drift import fingerprint
 from triton_operator.core.lookup import Look, look
 from triton_operator.core.placement import Unplaceable
 from triton_operator.core.preflight import golden_refusal
-from triton_operator.core.record import Held, Record
+from triton_operator.core.record import UNTIL_KNOWN, Held, Record
 from triton_operator.core.replicas import wanted as wanted_pods
 from triton_operator.core.resolution import Resolution
 from triton_operator.core.revision import Revision, render, revision_name, spec_hash
@@ -66,7 +67,7 @@ def choose(world: World, record: Record) -> Goal:
     record = seen.record
     placed = _placed(world, seen.resolution) if seen.resolution else None
     held = record.held
-    if (held and held.spec != spec_hash(spec, held.by)) or (held and held.goal not in world.revisions):
+    if held and (held.goal not in world.revisions or not _is_of(held, spec, known=placed is not None)):
         record = replace(record, held=None)
     if isinstance(placed, Revision) and not record.held:
         placed = golden_refusal(world, record, placed.name) or _unroutable(world, record, placed) or placed
@@ -77,6 +78,11 @@ def choose(world: World, record: Record) -> Goal:
     refusal = placed if isinstance(placed, tuple) else None
     outdated = wanted is not None and wanted == goal and _is_outdated(world, record, wanted)
     return Goal(record, goal, wanted, seen, refusal, taken.told + seen.told, outdated)
+
+
+def _is_of(held: Held, spec: InferenceServiceSpec, *, known: bool) -> bool:
+    """Say whether a spec is the one that is held; known: whether it is known what it asks for."""
+    return not known if held.spec == UNTIL_KNOWN else held.spec == spec_hash(spec, held.by)
 
 
 def rejected(world: World, record: Record, failed: tuple[str, str], *, apart: bool) -> Record | None:

@@ -37,12 +37,16 @@ class Attempt:
     refused: bool = False
 
 
+UNTIL_KNOWN = ""
+"""In the place of a spec: whichever is looked up, until it is known what that asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A spec that is not carried out until it changes, and what is instead.
 
     Attributes:
-        spec: stands for the spec, see `core.goal`.
+        spec: stands for the spec, see `core.goal`; or `UNTIL_KNOWN`.
         revision: the revision that it asks for.
         goal: the revision that is to serve.
         by: who rejected it: the operator, as it failed, or a person.
