@@ -290,8 +290,11 @@ class Cluster:
         """Whether canaries get their share by their pods in the Service."""
         return self.spec.rollout.strategy == "Canary" and not self.spec.routing.gateway
 
-    def room(self, desired: int) -> Room:
-        return room_of(self.spec.rollout, desired=desired, gpu_count=self.spec.gpu.count)
+    def room(self, desired: int, target: str = "") -> Room:
+        """The room in which a rollout to some revision moves, else to that of the spec."""
+        there = self.revisions.get(target)
+        gpus = there["data"]["gpuCount"] if there else self.spec.gpu.count
+        return room_of(self.spec.rollout, desired=desired, gpu_count=gpus)
 
     def least(self) -> int:
         """Ready pods that must have stayed in service lately; those that fail are not made up for."""
@@ -765,7 +768,7 @@ class Cluster:
         known, desired = decode(self.record) if self.record else None, self.desired
         if self.by_pods and known and known.trial and known.stable in self.deployments and desired:
             desired = max(desired, self.deployments[known.stable].wanted)  # what is beside a canary stays
-        most = desired + self.room(desired).surge
+        most = desired + self.room(desired, target).surge
         if plan.record.resuming:
             if target != plan.record.stable and wanted[target]:
                 raise Violation(f"{self}: {target} is to have pods before {plan.record.stable} is back")

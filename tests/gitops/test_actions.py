@@ -20,6 +20,7 @@ from triton_operator.cli.errors import Trouble
 from triton_operator.cli.service import Service
 from triton_operator.controller.world import _actions
 from triton_operator.core.actions import ACTS, take
+from triton_operator.core.record_text import decode
 from triton_operator.core.times import timestamp
 
 from .argo import OURS, acted, enabled, offered
@@ -83,7 +84,7 @@ def assert_taken(cluster: Cluster) -> None:
             assert told == ["ActionTaken"], (action, actions, str(cluster))
             meant, _, _ = actions[action].partition("/")
             # It may be going there already; and a second one within a second is the same.
-            same = action == "undo" or cluster.record.restarts.get(meant) == timestamp(cluster.now)
+            same = action == "undo" or decode(cluster.record).restarts.get(meant) == timestamp(cluster.now)
             assert changed or same, (action, actions, str(cluster))
             assert meant == chosen(ACTIONS[action], Service(body), kept, named=named)
         elif action not in WITHHELD and cluster.condition("Ready")["reason"] != ABOUT_TO_END:
