@@ -106,7 +106,7 @@ def tritonserver(triton_distribution: Path, tmp_path: Path) -> Iterator[Callable
             server = _start(triton_distribution, repository, arguments, tmp_path / f"triton-{len(started)}.log")
             started.append(server)
             try:
-                _wait_until_ready(server)
+                _wait_until_ready(server, elsewhere=any(word.startswith("--metrics-") for word in arguments))
             except TritonExitedError as error:
                 if "already in use" not in str(error).lower() or attempt == ATTEMPTS - 1:
                     raise
@@ -155,7 +155,8 @@ def _start(distribution: Path, repository: Path, arguments: tuple[str, ...], log
     return TritonServer(process, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", f"127.0.0.1:{metrics}", log_file)
 
 
-def _wait_until_ready(server: TritonServer) -> None:
+def _wait_until_ready(server: TritonServer, *, elsewhere: bool) -> None:
+    """Wait until a server answers; elsewhere: whether its metrics are at an address of the test's own choice."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -166,11 +167,19 @@ def _wait_until_ready(server: TritonServer) -> None:
             raise TritonExitedError(server.log)
         try:
             with urllib.request.urlopen(f"http://{server.http}/v2/health/ready", timeout=5) as answer:
-                if answer.status == 200:
-                    return
+                is_ready = answer.status == 200
+            # Triton opens this port last, when it calls itself ready already.
+            if is_ready and (elsewhere or _is_open(server.metrics)):
+                return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             continue
     pytest.fail(f"tritonserver is not ready after {START_SECONDS} s; its log:\n{server.log}", pytrace=False)
+
+
+def _is_open(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5):
+        return True
 
 
 def _free_ports(count: int) -> list[int]:
