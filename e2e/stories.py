@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +119,8 @@ def restarts(pod: Json) -> int:
     return sum(status["restartCount"] for status in pod["status"].get("containerStatuses", ()))
 
 
-def bring_back(cluster: Cluster, node: str) -> None:
-    """Start a node again that was ended, and wait until what stories share runs on it anew, or elsewhere."""
-    since = datetime.now(UTC).replace(microsecond=0)
-    cluster.bring_back(node)
+def wait_for_shared(cluster: Cluster, *, node: str, since: datetime) -> None:
+    """Wait until what stories share runs anew on a node that was ended at that time or later, or runs elsewhere."""
 
     def runs(pod: Json) -> bool:
         status = pod["status"]
@@ -132,7 +130,8 @@ def bring_back(cluster: Cluster, node: str) -> None:
         containers = [each for each in status.get("containerStatuses", ()) if each["ready"]]
         begun = [datetime.fromisoformat(each["state"]["running"]["startedAt"]) for each in containers]
         ready = len(containers) == len(pod["spec"]["containers"])
-        return ready and "deletionTimestamp" not in pod["metadata"] and not (here and min(begun) < since)
+        is_old = here and bool(begun) and min(begun) < since.replace(microsecond=0)
+        return ready and "deletionTimestamp" not in pod["metadata"] and not is_old
 
     def all_run() -> bool:
         listed = (cluster.kubectl("get", "pods", f"--namespace={name}", "--output=json") for name in SHARED)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cluster import provider
 from cluster.abilities import Ability
-from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, bring_back, in_background, limited, model, service
+from stories import BROKEN, HUNGRY_AT_LOAD, Namespace, in_background, limited, model, service, wait_for_shared
 
 Json = dict[str, Any]
 
@@ -284,7 +285,9 @@ def test_a_lost_node_is_told_its_pods_move_and_nothing_is_left_when_it_is_back(
         namespace.until(lambda: ready(namespace, "adder"), seconds=180)
         assert node not in {pod["spec"]["nodeName"] for pod in namespace.pods("adder")}
     finally:
-        bring_back(cluster, node)
+        since = datetime.now(UTC)
+        cluster.bring_back(node)
+        wait_for_shared(cluster, node=node, since=since)
     selector = "serving.triton-operator.dev/service=adder"
     namespace.until(lambda: len(namespace.listed("pods", selector)) == 2)
     assert ready(namespace, "adder")
@@ -308,13 +311,15 @@ def test_pods_that_a_rebooted_node_refuses_are_told_of_and_collected(
         # The device plugin is not back yet when the kubelet admits its pods anew.
         without = json.dumps({"status": {"capacity": {"nvidia.com/gpu": "0"}}})
         cluster.kubectl("patch", "node", node, "--subresource=status", "--patch", without)
+        since = datetime.now(UTC)
         cluster.lose_node(node)
-        bring_back(cluster, node)
+        cluster.bring_back(node)
         words = "Node didn't have enough resource: nvidia.com/gpu, requested: 1"
         refused = namespace.failure("adder", "InsufficientGPU", words)
         assert refused["pod"] == by_node[node]
         namespace.until(lambda: ready(namespace, "adder"))
         assert by_node[node] not in [pod["metadata"]["name"] for pod in namespace.listed("pods")]
+        wait_for_shared(cluster, node=node, since=since)
     finally:
         cluster.gpu_pool()
 
